@@ -15,6 +15,7 @@ from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
+from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.restarts.torn_transactions import RestartBorders, TornTransaction
 from aofdoctor.log.script_flushes import script_command_ids
 from aofdoctor.rdb.preamble import is_rdb, read_aux
@@ -106,6 +107,7 @@ class _Examiner:
         self.flush_ids = command_table().with_effect("flush")
         self.script_ids = script_command_ids()
         self.tracker.flag("walk", self.flush_ids | self.script_ids)
+        self.deletions = report.deletions = MassDeletions(self.tracker, _log_size(report.aof))
         self.bytes_read = 0
 
     def run(self) -> None:
@@ -183,6 +185,7 @@ class _Examiner:
         self.report.flushes.add_batch(
             len(self.report.parts) - 1, report.part.name, batch, flagged, self.tracker, commands_before
         )
+        self.deletions.add_batch(report.part.name, batch, commands_before)
         report.clock_went_back |= last_time > self.tracker.state[ContextField.TIME]
         if self.progress:
             self.bytes_read += batch.span.size
@@ -281,6 +284,12 @@ def _selects_database(batch: RecordBatch, i: int) -> bool:
     """Whether the argument of a SELECT is a database number."""
     argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
+
+
+def _log_size(aof: AOF) -> int | None:
+    """The bytes of all parts; None with a pipe."""
+    sizes = [part.size for part in aof.existing_parts]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _has_grown(source: Source) -> bool:

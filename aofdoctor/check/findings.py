@@ -7,6 +7,7 @@ known facts is a change to that module alone.  A message states facts; a hint gi
 from aofdoctor.check import (
     continuation_findings,
     damage_findings,
+    deletion_findings,
     file_findings,
     flush_findings,
     neighbour_findings,
@@ -64,6 +65,7 @@ def _decisive_verdict(verdict: Verdict, explicit_servers: frozenset[str]) -> Ver
 
 _CHECKS = (
     *flush_findings.CHECKS,
+    *deletion_findings.CHECKS,
     *unknown_findings.CHECKS,
     *replay_findings.CHECKS,
     *damage_findings.CHECKS,

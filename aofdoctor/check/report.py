@@ -9,8 +9,9 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.unknown_commands import UnknownNames
-from aofdoctor.damage import Damage
+from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.log.flushes import FlushCollector
+from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.script_flushes import ScriptFlushCollector
 from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
 from aofdoctor.server.context.tracker import ContextTracker
@@ -91,6 +92,7 @@ class Report:
     configuration: ServerConfiguration = DEFAULT_CONFIGURATION
     unknown: UnknownNames = field(default_factory=lambda: UnknownNames([], ContextTracker()))
     neighbours: list[Neighbour] = field(default_factory=list)
+    deletions: MassDeletions | None = None
 
     @property
     def commands(self) -> int:
@@ -110,6 +112,16 @@ class Report:
             if previous is None
             else Oddity(previous.part, previous.span, previous.name, previous.count + 1)
         )
+
+
+def needs_salvage(report: Report) -> bool:
+    """Whether a part is damaged or missing, or the manifest is missing or damaged."""
+    manifest = report.aof.manifest
+    return (
+        any(not part.part.exists for part in report.parts)
+        or any(damage.kind is not DamageKind.IN_FLIGHT for part in report.parts for damage in part.damage)
+        or (report.aof.layout == "multi-part" and (manifest is None or bool(manifest.problems)))
+    )
 
 
 def shell_path(report: Report) -> str:

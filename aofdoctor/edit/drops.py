@@ -7,8 +7,10 @@ list.  Why a range is dropped is decided by the planners.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
+from aofdoctor.errors import RefusedEdit
 from aofdoctor.span import Span
 
 
@@ -56,6 +58,25 @@ def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
         held = merged or drop
     if held:
         yield held
+
+
+def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
+    """The drops unchanged; raise RefusedEdit at one that overlaps another, is out of order or exceeds its part."""
+    part, at = 0, 0
+    for drop in drops:
+        if drop.part != part:
+            at = 0
+        is_known_part = part <= drop.part < len(aof.parts)
+        size = (aof.parts[drop.part].size or 0) if is_known_part else 0
+        if not (is_known_part and at <= drop.span.start < drop.span.end <= size):
+            name = text.display_path(aof.parts[drop.part].name) if is_known_part else f"part {drop.part}"
+            raise RefusedEdit(
+                f"the plan is invalid: the bytes {drop.span.start} to {drop.span.end} of {name} ({drop.reason}) "
+                f"overlap earlier ones, or are not in the file. Nothing was written.",
+                "this is an error of aofdoctor: please report it",
+            )
+        part, at = drop.part, drop.span.end
+        yield drop
 
 
 def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:

@@ -4,21 +4,24 @@ A plan implements `Edit` (edit.py), so it can be shown, saved and written.  It d
 to find them again, and the first ones for display.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aofdoctor.aof.model import AOF
-from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file
+from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file, validated
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.output.copy import KeptBytes
 from aofdoctor.edit.output.dropped import write_dropped
 from aofdoctor.edit.output.fingerprint import neighbourhood_sha256
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
 from aofdoctor.edit.output.receipt import Receipt
+from aofdoctor.edit.set_totals import KeyTotals, UnusedFile
 from aofdoctor.errors import RefusedEdit
 
+JsonField = Callable[[EncodeKey], object]  # makes the value of a field from the JSON form of key names
 LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 
@@ -32,9 +35,11 @@ class Plan:
       drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
     - `remaining_damage` maps a part to the offset of the first damage that stays in it.
-    - `notes` are sentences for the user.
+    - `notes` are sentences for the user; `result_notes` are repeated with the result.
+    - `json_fields` are further fields of the JSON outcome, which the planner adds.
     - `recipe` is the user's request, from which the same plan can be made again.
     - `manifest_rebuilt`: the manifest was rebuilt from the files.
+    - `keys` are the keys of RDBs; `unused_files` are files of the set that the output does not use.
     - `reconstructions` were made before the drops were found, so the drops' offsets are those of the reconstructed
       parts; `commands_regained` is the number of commands that they added.
     """
@@ -57,6 +62,10 @@ class Plan:
     manifest_rebuilt: bool = False
     reconstructions: list[Reconstruction] = field(default_factory=list)
     commands_regained: int = 0
+    keys: KeyTotals = field(default_factory=KeyTotals)
+    unused_files: list[UnusedFile] = field(default_factory=list)
+    json_fields: dict[str, JsonField] = field(default_factory=dict)
+    result_notes: list[str] = field(default_factory=list)
 
     # -- totals --
 
@@ -102,12 +111,17 @@ class Plan:
         self.changed_parts |= {change.part for change in reconstructions}
 
     def compute_totals(self) -> "Plan":
-        """Iterate over the drops once, and count and list them; returns this plan."""
-        for drop in self.drops():
+        """Iterate over the drops once: validate, count and list them; returns this plan.
+
+        Raises RefusedEdit if the drops are not in order, overlap, or exceed their part.
+        """
+        for drop in validated(self.drops(), self.aof):
             self.drop_count += 1
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
             self.changed_parts.add(drop.part)
+            if drop.span.start == 0:
+                self.keys.drop_part(drop.part)
             if len(self.listed_drops) < LISTED_DROPS_MAX:
                 self.listed_drops.append(drop)
         if self.drop_count == len(self.listed_drops):  # All of them are listed: no need to find them again.
@@ -120,10 +134,10 @@ class Plan:
     # -- as JSON --
 
     def totals_json(self) -> dict[str, Any]:
-        """Commands and bytes: before, after, dropped and added."""
+        """Keys of RDBs, commands and bytes: before, after, dropped and added."""
         replaced = sum(change.span.size for change in self.reconstructions)
         known = self.commands is not None
-        return {
+        return {"keys": self.keys.as_json()} | {
             name: {"before": before, "after": after, "dropped": dropped, "added": added}
             for name, before, after, dropped, added in (
                 ("commands", self.commands_before if known else None, self.commands_after if known else None,
@@ -141,8 +155,18 @@ class Plan:
         """What the verbs print about the plan with --json."""
         return {
             "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
-            **self.reconstructions_json(), "notes": self.notes,
+            **self.reconstructions_json(), **self.unused_files_json(),
+            **{name: as_json(encode_key) for name, as_json in self.json_fields.items()}, "notes": self.notes,
         }  # fmt: skip
+
+    def unused_files_json(self) -> dict[str, list[dict[str, Any]]]:
+        """The files of the set that the output does not use, or an empty object if there are none."""
+        files = [
+            {"name": file.name, "keys": file.keys, "commands": file.commands, "bytes": file.size,
+             "history": file.is_history}
+            for file in self.unused_files
+        ]  # fmt: skip
+        return {"unused_files": files} if files else {}
 
     def listed_drops_json(self) -> list[dict[str, Any]]:
         """The listed drops, with offsets in the parts' files."""

@@ -73,3 +73,8 @@ def _members_regex(members: set[int], negated: bool) -> bytes:
         return b"." if negated else b"(?!)"
     inside = b"".join(b"\\x%02x" % member for member in sorted(members))
     return b"[^%b]" % inside if negated else b"[%b]" % inside
+
+
+def escape_glob(data: bytes) -> bytes:
+    """Escape the characters of a name that have a meaning in a pattern."""
+    return re.sub(rb"[*?\[\]\\^]", lambda match: b"\\" + match[0], data)

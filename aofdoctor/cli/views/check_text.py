@@ -1,5 +1,7 @@
 """The report of `check` as text: facts, findings, verdicts of server versions, and what to run next."""
 
+from collections.abc import Iterable
+
 from aofdoctor import text
 from aofdoctor.check.findings import FIRST_AID
 from aofdoctor.check.report import PartReport, Report
@@ -13,8 +15,11 @@ from aofdoctor.server.versions import VERSIONS
 _LISTED_MAX = 20  # findings of one severity that are printed
 
 
-def print_report(report: Report, findings: list[Finding], paint: Paint) -> None:
-    """Print the facts first, on one screen, then the findings, the verdicts and the next commands to run."""
+def print_report(report: Report, findings: list[Finding], paint: Paint, further_facts: Iterable[str] = ()) -> None:
+    """Print the facts first, on one screen, then the findings, the verdicts and the next commands to run.
+
+    `further_facts` are lines that follow the findings.
+    """
     if report.flushes.count:
         _print_first_aid(paint)
     print_line(paint(_title(report), "strong"))
@@ -26,7 +31,7 @@ def print_report(report: Report, findings: list[Finding], paint: Paint) -> None:
     print_line()
     for severity in Severity:
         _print_findings([f for f in findings if f.severity is severity], severity, paint)
-    for line in _verdict_lines(report):
+    for line in (*further_facts, *_verdict_lines(report)):
         print_line(line)
     steps = _next_steps(report)
     if steps:

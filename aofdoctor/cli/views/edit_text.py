@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli.console import Paint
+from aofdoctor.cli.views.plan_totals import totals_after, totals_before, unused_file_lines
 from aofdoctor.edit.drops import span_in_file
 from aofdoctor.edit.edit import Edit
 from aofdoctor.edit.output.receipt import Receipt
@@ -57,7 +58,7 @@ def view_of(edit: Edit) -> EditView:
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
     """The totals of a plan, and its first reconstructions and drops."""
     yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}", "strong")
-    yield f"  before  {text.format_count(plan.commands_before, 'command')}, {text.format_size(plan.size_before)}"
+    yield f"  before  {', '.join(totals_before(plan))}"
     yield from _reconstruction_lines(plan, paint)
     for drop in plan.listed_drops[:_LISTED_MAX]:
         position = f"{text.display_path(plan.aof.parts[drop.part].name)}@{span_in_file(plan.aof, drop).start}"
@@ -65,11 +66,8 @@ def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
         yield paint(f"  - {position}  {amount}  {drop.reason}", "gone")
     if plan.drop_count > _LISTED_MAX:
         yield paint(f"  - and {plan.drop_count - _LISTED_MAX:,} more ranges", "gone")
-    size_after = plan.size - plan.dropped_bytes
-    commands = (
-        f"{text.format_count(plan.commands_after, 'command')} ({_percent(plan.commands_after, plan.commands_before)})"
-    )
-    yield f"  after   {commands}, {text.format_size(size_after)} ({_percent(size_after, plan.size_before)})"
+    yield from (paint(line, "gone") for line in unused_file_lines(plan.unused_files))
+    yield f"  after   {', '.join(totals_after(plan))}"
     yield from (f"  {note}" for note in plan.notes)
 
 
@@ -87,14 +85,6 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
         yield paint(f"  ~ {position}  {change}", "changed")
     if len(plan.reconstructions) > _LISTED_MAX:
         yield paint(f"  ~ and {len(plan.reconstructions) - _LISTED_MAX:,} more ranges", "changed")
-
-
-def _percent(part: int, total: int) -> str:
-    """A share in percent, never rounded up to 100 if anything is missing; more than 100 after a reconstruction."""
-    if part >= total:
-        return f"{part * 100 // total if total else 100}%"
-    tenths = min(999, part * 1000 // total) if total else 0
-    return f"{tenths / 10:.1f}%"
 
 
 def overwrite_lines(plan: Plan, overwrites: "list[FileOverwrites]", paint: Paint) -> Iterator[str]:
@@ -119,6 +109,9 @@ def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[s
     )
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield from _dropped_and_warning_lines(receipt, paint)
+    yield from (
+        paint(f"NOTE  {note}" if not note.startswith(" ") else f"    {note}", "warning") for note in plan.result_notes
+    )
     yield from _replacement_lines(plan.aof, receipt.output)
 
 

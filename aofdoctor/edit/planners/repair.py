@@ -16,7 +16,9 @@ from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.preconditions import require_parts, require_sound_manifest
 from aofdoctor.edit.reconstruction.vector_adds import replace_crashing_vector_adds
-from aofdoctor.edit.salvage.salvage import ExamineAof, plan_salvage
+from aofdoctor.edit.salvage.estimate import estimate_salvage
+from aofdoctor.edit.salvage.salvage import ExamineAof, plan_salvage, rdb_keys
+from aofdoctor.edit.set_totals import KeyTotals, unused_files
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
@@ -42,6 +44,8 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown, partial_values)
         _add_replacements(plan, replacements)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
+    if not salvage and (estimate := estimate_salvage(report)):
+        plan.notes.append(f"repair --salvage keeps {estimate}")
     if not plan.has_changes:
         plan.notes += [
             f"{verdict.server}: {verdict.outcome.value}, {verdict.reason}"
@@ -85,7 +89,9 @@ def plan_repair(report: Report) -> Plan:
     _require_repairable(report)
     index = _first_damaged_part(report)
     plan = Plan(report.aof, "repair", lambda: _drops(report, index), report.commands, report.size, keep_dropped=True)
+    plan.keys = KeyTotals.unchanged(rdb_keys(report))
     if index is not None:
+        plan.unused_files = list(unused_files(report.aof))
         missing = not report.parts[index].part.exists
         plan.omitted_parts = frozenset(range(index if missing else index + 1, len(report.parts)))
         plan.notes += _notes(report, index)
@@ -129,9 +135,8 @@ def _notes(report: Report, index: int) -> list[str]:
     notes = [f"the first damage: {first}"]
     intact = sum(p.commands for p in report.parts[index:]) - part.ok_commands
     if intact:
-        notes.append(
-            f"{text.format_count(intact, 'whole command')} stand after it: what a salvage could keep of what goes"
-        )
+        verb = "stands" if intact == 1 else "stand"
+        notes.append(f"{text.format_count(intact, 'whole command')} {verb} after it")
     notes += _remaining_refusals(report, index)
     if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
         notes.append("a server is still writing this file: stop it first")

@@ -17,6 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.edit.drops import Drop
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.set_totals import KeyTotals, readable_keys
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import end_of_log, parse_loaded_position
 from aofdoctor.log.command_numbers import index_at_position
@@ -98,6 +99,7 @@ def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb:
                 yield Drop(later, Span(0, sizes[later]), scanner.counts[later], AFTER_CUT_REASON)
 
     plan = Plan(aof, verb, drops, sum(scanner.counts), sum(sizes))
+    plan.keys = KeyTotals.unchanged(scanner.rdb_keys)
     plan.omitted_parts = frozenset(range(cut.part + 1, len(sizes)))
     plan.remaining_damage = {part: at for part, at in scanner.damage.items() if (part, at) < (cut.part, cut.offset)}
     if plan.remaining_damage:
@@ -117,6 +119,7 @@ class _CutScanner:
         self.aof, self.find_cut, self.seconds = aof, find_cut, seconds
         self.cut: _Cut | None = None
         self.counts = [0] * len(aof.parts)
+        self.rdb_keys: dict[int, int | None] = {}
         self.damage: dict[int, int] = {}
         self.tracker = ContextTracker(columns=True)
         self.skippable_ids = {command_table().names.ids[b"select"], ANNOTATION}
@@ -142,6 +145,7 @@ class _CutScanner:
 
     def _scan_preamble(self, index: int, rdb: Preamble) -> None:
         self.tracker.begin_after_preamble(rdb.span.end)
+        self.rdb_keys[index] = readable_keys(rdb)
         self.keep_end = rdb.span.end
         created = creation_time(rdb.aux)
         if self.seconds is not None and created is not None and created > self.seconds:

@@ -22,10 +22,12 @@ from aofdoctor.damage import DamageKind
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.planners.mixed_commands import MixedCommands
 from aofdoctor.edit.planners.script_definitions import ScriptDefinitions, evalsha_ids
 from aofdoctor.edit.planners.strip import FlushSurvey, note_remaining_damage, survey_flushes
 from aofdoctor.edit.salvage.rdb_keys import salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb, splice_rdb
+from aofdoctor.edit.set_totals import RdbKeys
 from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
@@ -62,11 +64,13 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     by_hash = any(survey.counts[number] for number in evalsha_ids())
     scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
 
-    selected = False
+    selected, mixed = False, MixedCommands(aof, selection)
 
     def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
         nonlocal selected
-        keep = set(shifted_selection.matches(part, batch, tracker, before))
+        matching = shifted_selection.matches(part, batch, tracker, before)
+        keep = set(matching)
+        mixed.add_selected(part, batch, tracker, before, matching)
         selected = selected or bool(keep)
         if scripts.required_hashes:
             keep |= scripts.in_batch(batch)
@@ -75,14 +79,7 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
         return sorted([*dropped, *_redundant_selects(batch, tracker, set(dropped))])
 
     bases = {index: base for index, part in enumerate(aof.parts) if (base := _slice_base(index, part, selection))}
-    splices = {index: base.splice for index, base in bases.items() if base.splice}
-    spliced_aof = replace(aof, parts=[
-        replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
-    ])  # fmt: skip
-    shifts = {i: (bases[i].end, splice.end - bases[i].end) for i, splice in splices.items()}
-    shifted_selection = replace(
-        selection, start=_shift_position(selection.start, shifts), end=_shift_position(selection.end, shifts)
-    )
+    spliced_aof, shifted_selection = _splice_bases(aof, bases, selection)
 
     def iter_all_drops() -> Iterator[Drop]:
         scripts.restart()
@@ -94,6 +91,7 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
 
     plan = _plan(aof, spliced_aof, survey, bases, iter_all_drops)
     plan.compute_totals()
+    mixed.add_to_plan(plan, keeps=not selection.invert)
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
     if scripts.undefined_count and not any(
@@ -106,6 +104,17 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     return plan
 
 
+def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) -> tuple[AOF, Selection]:
+    """The AOF with its spliced RDBs, and the selection with positions that fit it."""
+    splices = {index: base.splice for index, base in bases.items() if base.splice}
+    spliced_aof = replace(aof, parts=[
+        replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
+    ])  # fmt: skip
+    shifts = {i: (bases[i].end, splice.end - bases[i].end) for i, splice in splices.items()}
+    start, end = _shift_position(selection.start, shifts), _shift_position(selection.end, shifts)
+    return spliced_aof, replace(selection, start=start, end=end)
+
+
 def _plan(
     aof: AOF, spliced_aof: AOF, survey: FlushSurvey, bases: "dict[int, _RdbBase]", drops: Callable[[], Iterator[Drop]]
 ) -> Plan:
@@ -115,6 +124,7 @@ def _plan(
     size = survey.size + sum(change.size for change in reconstructions)
     plan = Plan(spliced_aof, "slice", drops, survey.commands, size)
     plan.add_reconstructions(reconstructions, 0)
+    plan.keys.by_part = {i: RdbKeys(survey.rdb_keys.get(i), base.keys) for i, base in bases.items()}
     dropped_bases = {i: base for i, base in bases.items() if not base.splice}
     plan.omitted_parts = frozenset(
         i for i, base in dropped_bases.items() if len(aof.parts) > 1 and base.end == aof.parts[i].size

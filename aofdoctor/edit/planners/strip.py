@@ -14,18 +14,22 @@ from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.dependents import describe_dependents, find_dependent_commands
+from aofdoctor.edit.planners.mixed_commands import MixedCommands
+from aofdoctor.edit.planners.returning_keys import describe_returning_keys, find_returning_keys
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
-from aofdoctor.edit.transactions import Chooser, iter_drops, structure_ids
+from aofdoctor.edit.set_totals import KeyTotals, readable_keys
+from aofdoctor.edit.transactions import iter_drops, structure_ids
 from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.entries import LogEntry, LogItem, read_tail
-from aofdoctor.log.flushes import FlushCollector, FlushGroup
+from aofdoctor.log.flushes import FlushCollector, FlushGroup, describe_group, describe_scope
 from aofdoctor.log.position import Position, parse_position
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 
+_FLUSHES_SHOWN = 3
 _TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back from the end, in turn, to find the start of one group
 
 
@@ -42,7 +46,7 @@ class FlushSurvey:
     """The flushes of an AOF, and its size in commands and bytes.
 
     `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
-    commands by command id.
+    commands by command id.  `rdb_keys` maps a part to the number of keys of its RDB, None if it is unknown.
     """
 
     flushes: FlushCollector
@@ -50,6 +54,7 @@ class FlushSurvey:
     size: int
     first_damage: dict[int, int] = field(default_factory=dict)
     counts: "array[int]" = field(default_factory=lambda: array("Q"))
+    rdb_keys: dict[int, int | None] = field(default_factory=dict)
 
     @property
     def is_damaged(self) -> bool:
@@ -91,6 +96,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     """Read all parts once and collect the flushes; also finds the group that has a flush at `target`."""
     flushes, before, size = FlushCollector(target=target), 0, 0
     damage: dict[int, int] = {}
+    rdb_keys: dict[int, int | None] = {}
     tracker = ContextTracker(columns=True)
     tracker.flag("survey", command_table().with_effect("flush"))
     for index, part in enumerate(aof.parts):
@@ -106,12 +112,13 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
                 flushes.add_damage(index)
                 tracker.mark_unknown()
             else:
+                rdb_keys[index] = readable_keys(tile)
                 if not tile.is_intact:
                     damage.setdefault(index, 0)
                 tracker.begin_after_preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
         size += part.size or 0
-    return FlushSurvey(flushes, before, size, damage, tracker.counts)
+    return FlushSurvey(flushes, before, size, damage, tracker.counts, rdb_keys)
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
@@ -135,7 +142,26 @@ def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
     if group:
         plan.notes.append(f"{text.format_count(after, 'command')} after the flush stay")
         plan.notes += describe_dependents(find_dependent_commands(aof, group))
+        plan.notes += describe_remaining_flushes(aof, survey, group)
     return plan
+
+
+def describe_remaining_flushes(aof: AOF, survey: FlushSurvey, dropped: FlushGroup | None) -> list[str]:
+    """The notes of a plan about the flushes that stay, with `dropped` or without any flush dropped; none if none do."""
+    remaining = survey.flushes.count - (dropped.count if dropped else 0)
+    if remaining <= 0:
+        return []
+    groups = [group for group in survey.flushes.groups if not dropped or group.first.number != dropped.first.number]
+    places = [
+        f"{describe_group(group)} at {text.display_path(group.first.part)}@{group.first.span.start} "
+        f"({describe_scope(group)})"
+        for group in groups[:_FLUSHES_SHOWN]
+    ]
+    verb = "remains" if remaining == 1 else "remain"
+    more = ", ..." if len(groups) > len(places) else ""
+    command = f"aofdoctor strip {text.shell_quote(aof.path)} --all"
+    flushes = text.format_count(remaining, "flush", "flushes")
+    return [f"{flushes} {verb}: {', '.join(places)}{more}; {command} drops all flushes"]
 
 
 def plan_tail(aof: AOF) -> Plan:
@@ -147,6 +173,7 @@ def plan_tail(aof: AOF) -> Plan:
     found = _tail_group(aof)
     size = sum(part.size or 0 for part in aof.existing_parts)
     plan = Plan(aof, "strip", lambda: iter(found), None, size)
+    plan.keys.is_counted = False
     plan.notes.append("found from the end alone (--trust-tail): nothing proves that it is no part of a value")
     return plan.compute_totals()
 
@@ -186,17 +213,30 @@ def _is_in_flush_group(item: LogItem) -> bool:
 
 def plan_selection(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     """Plan to drop the selected commands; SELECT, MULTI and EXEC are never selected."""
-    return _plan(aof, survey, selection, "selected")
+    plan = _plan(aof, survey, selection, "selected")
+    if selection.ids is not None and not selection.invert and not selection.ids & command_table().with_effect("flush"):
+        plan.notes += describe_remaining_flushes(aof, survey, None)
+    return plan
 
 
 def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> Plan:
-    structure = structure_ids()
-    choose: Chooser = lambda part, batch, steps, before: [  # noqa: E731
-        i for i in selection.matches(part, batch, steps, before) if batch.ids[i] not in structure
-    ]
+    structure, mixed = structure_ids(), MixedCommands(aof, selection)
+
+    def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
+        selected = selection.matches(part, batch, tracker, before)
+        mixed.add_selected(part, batch, tracker, before, selected)
+        return [i for i in selected if batch.ids[i] not in structure]
+
     plan = Plan(aof, "strip", lambda: merge_adjacent(iter_drops(aof, choose, reason)), survey.commands, survey.size)
+    plan.keys = KeyTotals.unchanged(survey.rdb_keys)
     plan.notes += note_remaining_damage(plan, survey)
-    return plan.compute_totals()
+    plan.compute_totals()
+    mixed.add_to_plan(plan, keeps=selection.invert)
+    if plan.has_changes:
+        returning_keys = find_returning_keys(aof, plan.drops, survey.counts, plan.keys.before)
+        plan.json_fields["returning_keys"] = returning_keys.as_json
+        plan.notes.append(describe_returning_keys(returning_keys))
+    return plan
 
 
 def note_remaining_damage(plan: Plan, survey: FlushSurvey) -> list[str]:

@@ -14,6 +14,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.edit.drops import Reconstruction
+from aofdoctor.edit.reconstruction.bare_line_feeds import RESTORED_REASON, BareLineFeedUndoer
 from aofdoctor.edit.reconstruction.embedded_rdbs import move_embedded_rdb
 from aofdoctor.edit.reconstruction.swapped_blocks import find_swapped_blocks
 from aofdoctor.edit.reconstruction.text_mode import undo_latin1, undo_line_ends
@@ -26,6 +27,8 @@ TRIES_MAX = 16  # damages of one part on which the slow methods are tried
 
 _LOOK = 1 << 16
 _RECORD = re.compile(rb"\*[0-9]+\r\n\$")
+
+GUESS_SUFFIX = " (a guess: a changed length would look the same)"
 
 ReconstructionMethod = Callable[[FileSource, Damage], list[PatchPiece] | None]
 _CHEAP_METHODS: tuple[ReconstructionMethod, ...] = (move_embedded_rdb, undo_line_ends)
@@ -46,9 +49,12 @@ def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
 
 
 def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstruction]:
+    # Of one record alone, a changed length would look the same.
+    is_guess = sum(piece.reason == RESTORED_REASON for piece in source.pieces) == 1
     for piece in source.pieces:
         if piece.reason:
-            yield Reconstruction(index, piece.span, piece.size, piece.reason)
+            reason = piece.reason + (GUESS_SUFFIX if is_guess and piece.reason == RESTORED_REASON else "")
+            yield Reconstruction(index, piece.span, piece.size, reason)
 
 
 class _PartReconstructor:
@@ -62,6 +68,7 @@ class _PartReconstructor:
         self.pieces: list[PatchPiece] = []
         self.covered_end = 0
         self.tries = 0
+        self.bare_line_feeds = BareLineFeedUndoer(source)
         self._may_be_latin1: bool | None = None
 
     def run(self) -> PatchedSource | None:
@@ -78,13 +85,16 @@ class _PartReconstructor:
 
         After a reconstruction that reaches past its damage, returns the offset from where to read next; otherwise None.
         """
+        before: Span | None = None  # the record that ends where the next tile begins
         for tile in read_tiles(self.source, command_table().names, start):
             if not isinstance(tile, Damage):
+                before = tile.record_span(tile.count - 1) if isinstance(tile, RecordBatch) else None
                 continue
-            found = self._try_methods(tile)
+            found = self._try_methods(tile, before if before and before.start >= self.covered_end else None)
+            before = None
             if not found:
                 continue
-            self._copy_until(tile.span.start)
+            self._copy_until(min(tile.span.start, *(piece.span.start for piece in found)))
             self.pieces += found
             self.covered_end = max(piece.span.end for piece in found)
             if len(self.pieces) >= PIECES_MAX:
@@ -93,12 +103,19 @@ class _PartReconstructor:
                 return self._next_record_end(found)
         return None
 
-    def _try_methods(self, damage: Damage) -> list[PatchPiece] | None:
+    def _try_methods(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
+        """The pieces of the first method that explains the damage; `record_before` ends where it begins."""
         self.tries += 1
+        if record_before and pread(self.source, 1, record_before.start) == b"#":
+            # An annotation that has lost its CR is still whole.
+            extended = replace(damage, span=Span(record_before.start, damage.span.end))
+            if pieces := undo_line_ends(self.source, extended):
+                return pieces
         methods = _CHEAP_METHODS + (_COSTLY_METHODS if self.tries <= TRIES_MAX else ())
         if self._check_all_latin1():
             methods = (undo_latin1, *methods)
-        return next((pieces for method in methods if (pieces := method(self.source, damage))), None)
+        found = next((pieces for method in methods if (pieces := method(self.source, damage))), None)
+        return found or self.bare_line_feeds.undo(damage, record_before)
 
     def _check_all_latin1(self) -> bool:
         """Whether the whole file can have been converted from Latin-1 to UTF-8: all intact records are ASCII.

@@ -108,7 +108,7 @@ class PartSalvager:
     def _drops_of_damage(self, damage: Damage) -> Iterator[Drop]:
         yield from self._torn_by_restart_before(damage.span.start)
         end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
-        if end is not None:
+        if end is not None and damage.span.start >= self.decided_end and self._reads_cleanly_to(damage.span.end, end):
             yield from self._drop(
                 Span(damage.span.start, end),
                 self.lookahead.count_commands(Span(damage.span.end, end)),
@@ -118,6 +118,16 @@ class PartSalvager:
         yield from self._torn_transaction_before(damage.span.start)
         yield from self._drop(damage.span, 0, damage.kind.value)
         yield from self._drops_after_gap(damage.span.end)
+
+    def _reads_cleanly_to(self, start: int, end: int) -> bool:
+        """Whether whole records fill a byte range: no other damage, and so no other heuristic, claims a part of it."""
+        at = start
+        for batch in self.lookahead.batches(start):
+            first_after = bisect_left(batch.edges, end - batch.base, 0, batch.count + 1)
+            if first_after <= batch.count:
+                return batch.base + batch.edges[first_after] == end
+            at = batch.span.end
+        return at == end
 
     def _drops_after_gap(self, end: int) -> Iterator[Drop]:
         """Drops after a gap in the log, which ends at `end`: the database and the transaction are unknown there."""
@@ -215,8 +225,10 @@ class PartSalvager:
     # -- making drops --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
-        self.decided_end = max(self.decided_end, span.end)
-        yield Drop(self.index, span, commands, reason)
+        """Drop the bytes of a range that have not been decided yet."""
+        start, self.decided_end = max(span.start, self.decided_end), max(self.decided_end, span.end)
+        if start < span.end:
+            yield Drop(self.index, Span(start, span.end), commands, reason)
 
     def _drop_block(self, span: Span, reason: str) -> Iterator[Drop]:
         """Drop all records in a byte range but SELECT, after `decided_end`."""

@@ -23,6 +23,7 @@ from aofdoctor.edit.salvage.generations import choose_generation
 from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
 from aofdoctor.edit.salvage.rdb_keys import describe_damaged_keys, describe_salvaged_rdb, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
+from aofdoctor.edit.set_totals import RdbKeys, readable_keys, unused_files
 from aofdoctor.log.flushes import describe_group
 from aofdoctor.source import FileSource
 
@@ -56,6 +57,8 @@ def plan_salvage(
     plan = plan_salvage_drops(final_report, strict, drop_unknown, partial_values)
     plan.add_reconstructions([*reconstructions, *plan.reconstructions], final_report.commands - report.commands)
     plan.notes[:0] = manifest_notes + order_notes
+    if plan.changes_output or manifest_notes or order_notes:
+        plan.unused_files = list(unused_files(plan.aof))
     plan.manifest_rebuilt = bool(manifest_notes or order_notes)
     return plan, report
 
@@ -87,11 +90,25 @@ def plan_salvage_drops(
     size = report.size + sum(change.size - change.span.size for change in reconstructions)
     plan = Plan(aof, "salvage", drops, report.commands, size, keep_dropped=True)
     plan.add_reconstructions(reconstructions, 0)
+    plan.keys.by_part = _salvaged_keys(report, {i: counts for i, (_, counts) in spliced_rdbs.items()})
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.omitted_parts = frozenset(missing)
     plan.compute_totals()
     plan.notes += _notes(report, guessed_commands, strict, {i: kept for i, (_, kept) in spliced_rdbs.items()})
     return plan
+
+
+def rdb_keys(report: Report) -> dict[int, int | None]:
+    """The number of keys of each RDB, by index of its part in load order; None if unknown, as for a missing base."""
+    keys = {i: readable_keys(part.preamble) for i, part in enumerate(report.parts) if part.preamble}
+    missing = [i for i, part in enumerate(report.parts) if part.part.type == "base" and not part.part.exists]
+    return keys | dict.fromkeys(missing)
+
+
+def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int, RdbKeys]:
+    """The keys of each RDB before and after a salvage; a damaged RDB of which nothing can be read has none after it."""
+    before = rdb_keys(report)
+    return {i: RdbKeys(keys, counts[i].keys if i in counts else keys or 0) for i, keys in before.items()}
 
 
 def _splice_damaged_rdbs(

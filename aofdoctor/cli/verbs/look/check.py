@@ -1,19 +1,24 @@
 """aofdoctor check: examine an AOF, report findings, and say how each server version would load it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aofdoctor.check.examine import examine
 from aofdoctor.check.findings import collect_findings, is_sound
 from aofdoctor.check.neighbours.judge import judge_neighbours
+from aofdoctor.check.report import Report, needs_salvage
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, progress_bar
 from aofdoctor.cli.options import open_path, parse_server_names
 from aofdoctor.cli.views.check_json import report_to_json
 from aofdoctor.cli.views.check_text import print_report
+from aofdoctor.cli.views.salvage_estimate import salvage_json, salvage_lines
 from aofdoctor.server.configuration import DATABASES_DEFAULT, ServerConfiguration
 from aofdoctor.server.versions import VERSIONS
+
+if TYPE_CHECKING:
+    from aofdoctor.edit.salvage.estimate import SalvageEstimate
 
 EPILOG = """\b
 Examples:
@@ -56,9 +61,17 @@ def check(
             report = examine(aof, server_names, on_progress, explicit_names, configuration, deep)
         report.neighbours = judge_neighbours(aof)
         findings = collect_findings(report)
+        estimate = _estimate_salvage(report) if needs_salvage(report) else None
         if json:
-            print_json(report_to_json(report, findings))
+            print_json(report_to_json(report, findings) | salvage_json(estimate))
         else:
-            print_report(report, findings, make_painter())
+            print_report(report, findings, make_painter(), salvage_lines(estimate))
         sound = is_sound(report)
     raise typer.Exit(0 if sound else 1)
+
+
+def _estimate_salvage(report: Report) -> "SalvageEstimate | None":
+    # Imported late: check of an undamaged AOF starts without the edits.
+    from aofdoctor.edit.salvage.estimate import estimate_salvage
+
+    return estimate_salvage(report)

@@ -26,11 +26,12 @@ def slice_(
     output_options: OutputOptions,
     selection_options: options.SelectionOptions,
 ) -> None:
-    """A copy with only the selected commands, that stands on its own.
+    """A copy with only the selected commands.
 
     Without -o or --in-place it prints its plan and writes nothing.  Each command runs in its own
     database; a transaction with a selected command stays whole; what defines
     scripts and functions stays.  Of an RDB base or preamble the selected keys stay.
+    Commands that use selected and other keys are named: they may need more than is kept.
     """
     with open_path(path) as aof:
         recipe = {"selection": selection_options}

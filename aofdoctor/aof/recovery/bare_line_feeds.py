@@ -1,0 +1,145 @@
+"""Restore records in which an editor or a transfer has changed every bare LF to CRLF, and left each CRLF as it was.
+
+The framing stays valid, but values are longer than their declared lengths.  A value is proven if it fits its length
+as it is, or after all of its CRLFs have become LFs.  If only some of them were bare LFs, the length does not say
+which ones: such a value is not provable.
+"""
+
+import re
+from typing import NamedTuple
+
+from aofdoctor.aof.constants import ARGC_MAX
+
+_COMMAND_HEADER = re.compile(rb"\*([0-9]{1,18})\r\n")
+_VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n")
+_NEXT_VALUE = re.compile(rb"\$[0-9]{1,18}\r\n")
+_NEXT_RECORD = re.compile(rb"\*[0-9]{1,18}\r\n\$|#|\Z")
+_RECORD_INSIDE = re.compile(rb"\r\n\*[0-9]{1,18}\r\n\$[0-9]{1,18}\r\n")
+_CANDIDATES_MAX = 64  # places at which a value may end that are examined
+_NEXT_SIZE_MAX = 24  # bytes after a value that show what follows it
+
+
+class IncompleteData(Exception):
+    """The bytes end before the record does, and the file has more."""
+
+
+class _Value(NamedTuple):
+    """The bytes of a value in the changed record; `added` counts its CRs that the change has added."""
+
+    start: int
+    end: int
+    added: int
+
+
+class ChangedRecord(NamedTuple):
+    """A record of `source_size` bytes, as far as its original form is known.
+
+    `values` are the arguments in order.  `is_provable` is false if the declared length of a value fits only if some of
+    its CRLFs were bare LFs.  `has_end` is false if such a value may end at several places; then `source_size` is where
+    the parsing stopped.
+    """
+
+    source_size: int
+    values: tuple[_Value, ...]
+    is_provable: bool = True
+    has_end: bool = True
+
+    @property
+    def added(self) -> int:
+        """The number of CRs that the change has added to the record."""
+        return sum(value.added for value in self.values)
+
+
+def parse_changed_record(data: bytes, is_end_of_file: bool) -> ChangedRecord | None:
+    """Parse the record at the start of `data`; None if changed line ends do not explain it.
+
+    Raises IncompleteData if more bytes are needed, unless `data` reaches to the end of the file.
+    """
+    head = _COMMAND_HEADER.match(data)
+    if not head or not 0 < int(head[1]) <= ARGC_MAX:
+        return None
+    at, values, is_provable = head.end(), list[_Value](), True
+    for left in range(int(head[1]) - 1, -1, -1):
+        header = _VALUE_HEADER.match(data, at)
+        if not header:
+            _require_complete(data, at + _NEXT_SIZE_MAX, is_end_of_file)
+            return None
+        proven, ambiguous = _find_values(data, header.end(), int(header[1]), bool(left), is_end_of_file)
+        if not proven and not ambiguous:
+            return None
+        if len(proven) != 1 and len(proven) + len(ambiguous) > 1:
+            return ChangedRecord(at, tuple(values), is_provable=False, has_end=False)
+        is_provable = is_provable and len(proven) == 1
+        values.append((proven or ambiguous)[0])
+        at = values[-1].end + 2
+    return ChangedRecord(at, tuple(values), is_provable)
+
+
+def _find_values(
+    data: bytes, start: int, length: int, has_next: bool, is_end_of_file: bool
+) -> tuple[list[_Value], list[_Value]]:
+    """(proven, ambiguous) readings of the value at `start`: of the latter only some CRLFs were bare LFs."""
+    _require_complete(data, start + length + 2, is_end_of_file)
+    pattern, proven, ambiguous = _NEXT_VALUE if has_next else _NEXT_RECORD, list[_Value](), list[_Value]()
+    counted_to, crlfs, candidates = start, 0, 0
+    end = data.find(b"\r\n", start + length)
+    while end >= 0:
+        crlfs += data.count(b"\r\n", counted_to, end)
+        counted_to, added = end, end - start - length
+        if added > crlfs:  # Each further line adds more bytes than it can have gained.
+            break
+        _require_complete(data, end + 2 + _NEXT_SIZE_MAX, is_end_of_file)
+        if pattern.match(data, end + 2):
+            candidates += 1
+            if candidates > _CANDIDATES_MAX:
+                return [], []
+            # The change leaves no bare LF.  A value with records in it has a wrong length instead.
+            is_possible = not added or (
+                data.count(b"\n", start, end) == crlfs and not _RECORD_INSIDE.search(data, start, end)
+            )
+            if is_possible and added in (0, crlfs):
+                proven.append(_Value(start, end, added))
+            elif is_possible:
+                ambiguous.append(_Value(start, end, added))
+        end = data.find(b"\r\n", end + 2)
+    else:
+        _require_complete(data, len(data) + 1, is_end_of_file)
+    return proven, ambiguous
+
+
+def _require_complete(data: bytes, size: int, is_end_of_file: bool) -> None:
+    if size > len(data) and not is_end_of_file:
+        raise IncompleteData
+
+
+class BareLineFeeds:
+    """The reversal of the change for one record (a Transform of patched_source.py)."""
+
+    def undo(self, data: bytes) -> bytes:
+        """Return the original bytes of a record that `parse_changed_record` has proven."""
+        return b"".join(original for _, original in self._segments(data))
+
+    def source_offset(self, data: bytes, offset: int) -> int:
+        """Map an offset in the original record to the changed one."""
+        at = 0
+        for source_size, original in self._segments(data):
+            if offset < len(original):
+                changed = source_size != len(original)
+                return at + (len(original[:offset].replace(b"\n", b"\r\n")) if changed else offset)
+            at, offset = at + source_size, offset - len(original)
+        return at
+
+    def _segments(self, data: bytes) -> list[tuple[int, bytes]]:
+        """(size in the changed record, original bytes) of the values that were changed, and of the bytes between."""
+        record = parse_changed_record(data, is_end_of_file=True)
+        assert record is not None, "the record has been parsed before"
+        segments, at = list[tuple[int, bytes]](), 0
+        for value in record.values:
+            if value.added:
+                segments.append((value.start - at, data[at : value.start]))
+                segments.append((value.end - value.start, data[value.start : value.end].replace(b"\r\n", b"\n")))
+                at = value.end
+        return [*segments, (len(data) - at, data[at:])]
+
+
+BARE_LINE_FEEDS = BareLineFeeds()

@@ -1,0 +1,71 @@
+"""The totals of a plan as text: keys of RDBs, commands and bytes, before and after, with shares of everything found."""
+
+from collections.abc import Iterator
+
+from aofdoctor import text
+from aofdoctor.edit.plan import Plan
+from aofdoctor.edit.set_totals import UnusedFile
+
+_LISTED_MAX = 20
+
+
+def totals_before(plan: Plan) -> Iterator[str]:
+    """Keys, commands and bytes of everything found: the parts, and files that the manifest does not list."""
+    keys, commands, size = _found(plan)
+    if plan.keys.by_part or keys:
+        yield "an unknown number of keys in RDBs" if keys is None else f"{text.format_count(keys, 'key')} in RDBs"
+    yield text.format_count(commands, "command")
+    yield text.format_size(size)
+
+
+def totals_after(plan: Plan) -> Iterator[str]:
+    """Keys, commands and bytes of the output, each with its share in percent.
+
+    Where keys of a base are lost, or may be, no share of 100% is shown.
+    """
+    keys, commands, size = _found(plan)
+    hides_whole = bool(plan.keys.lossy_parts)
+    if plan.keys.by_part or keys:
+        kept = plan.keys.after or 0
+        yield f"{text.format_count(kept, 'key')} in RDBs{_share(kept, keys, hides_whole)}"
+    yield f"{text.format_count(plan.commands_after, 'command')}{_share(plan.commands_after, commands, hides_whole)}"
+    size_after = plan.size - plan.dropped_bytes
+    yield f"{text.format_size(size_after)}{_share(size_after, size, hides_whole)}"
+
+
+def unused_file_lines(files: list[UnusedFile]) -> Iterator[str]:
+    """The files of the set that the output does not use, with their contents."""
+    for file in files[:_LISTED_MAX]:
+        keys = "keys not counted" if file.keys is None else text.format_count(file.keys, "key")
+        reason = "history: a later base replaced it" if file.is_history else "not listed in the manifest"
+        yield (
+            f"  - {text.display_path(file.name)}  {keys}, {text.format_count(file.commands, 'command')}, "
+            f"{text.format_size(file.size)}  not used ({reason})"
+        )
+    if len(files) > _LISTED_MAX:
+        yield f"  - and {text.format_count(len(files) - _LISTED_MAX, 'more file')} not used"
+
+
+def _found(plan: Plan) -> tuple[int | None, int, int]:
+    """(keys, commands, bytes) of the parts and of unlisted files; history is not counted twice."""
+    keys, commands, size = plan.keys.before, plan.commands_before, plan.size_before
+    for file in plan.unused_files:
+        if not file.is_history:
+            keys = None if keys is None or file.keys is None else keys + file.keys
+            commands, size = commands + file.commands, size + file.size
+    return keys, commands, size
+
+
+def _share(part: int, total: int | None, hides_whole: bool) -> str:
+    """A share in parentheses; empty if the total is unknown, or if 100% would hide a loss."""
+    if total is None or (hides_whole and part >= total):
+        return ""
+    return f" ({_percent(part, total)})"
+
+
+def _percent(part: int, total: int) -> str:
+    """A share in percent, never rounded up to 100 if anything is missing; more than 100 after a reconstruction."""
+    if part >= total:
+        return f"{part * 100 // total if total else 100}%"
+    tenths = min(999, part * 1000 // total) if total else 0
+    return f"{tenths / 10:.1f}%"

@@ -1,0 +1,18 @@
+"""What a salvage would keep, as a line and as a field of the report of `check`."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # At run time check imports it only for a damaged AOF.
+    from aofdoctor.edit.salvage.estimate import SalvageEstimate
+
+
+def salvage_lines(estimate: "SalvageEstimate | None") -> list[str]:
+    """The line about what a salvage keeps; none without an estimate."""
+    return [] if estimate is None else [f"Readable: {estimate}; repair --salvage keeps exactly these."]
+
+
+def salvage_json(estimate: "SalvageEstimate | None") -> dict[str, Any]:
+    """The object `salvage` of check --json, or an empty object."""
+    if estimate is None:
+        return {}
+    return {"salvage": {"keys": estimate.keys, "commands": estimate.commands, "bytes": estimate.size}}
