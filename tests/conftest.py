@@ -56,7 +56,7 @@ def aofdoctor(*args: str | Path | int) -> Result:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_server_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hide the servers on PATH from `check`, whose verdicts would otherwise depend on the machine."""
+    """Hide the servers on PATH from `check`: its verdicts would depend on the machine."""
     folder, path = hide_servers(tmp_path_factory.mktemp("path")), os.environ["PATH"]
     os.environ["PATH"] = f"{folder}:{path}"
     yield
@@ -64,7 +64,7 @@ def _no_server_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 def hide_servers(folder: Path) -> Path:
-    """Fill a folder with programs that have the names of the servers and are none; at the head of PATH it hides them.
+    """Fill a folder with programs that have the names of the servers but are not; at the head of PATH it hides them.
 
     find_servers searches all of PATH and still finds the real ones.
     """

@@ -7,9 +7,9 @@ and does not diagnose why.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, UNKNOWN
+from aofdoctor.aof.constants import ANNOTATION, ARGC_MAX, DIGITS_MAX, FIRST_ID, NAME_MAX, RENAMED_NAME_MAX, UNKNOWN
 
 SLACK = 64
 
@@ -17,10 +17,11 @@ SLACK = 64
 class ScanNames:
     """Map command names to ids, in any case: names[i] has the id i + 2.
 
-    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.  `aliases` maps further names, in lower
+    case, to ids of commands without subcommands.
     """
 
-    def __init__(self, names: Sequence[bytes]) -> None:
+    def __init__(self, names: Sequence[bytes], aliases: Mapping[bytes, int] | None = None) -> None:
         self.ids: dict[bytes, int] = {}
         self.subs: dict[bytes, dict[bytes, int]] = {}
         for i, name in enumerate(names):
@@ -28,6 +29,7 @@ class ScanNames:
             if not 0 < len(command) <= NAME_MAX or len(sub) > NAME_MAX or (sub and command not in self.ids):
                 raise ValueError(name)
             (self.subs.setdefault(command, {}) if sub else self.ids)[sub or command] = i + FIRST_ID
+        self.ids.update(aliases or {})
 
 
 class ScanColumns:
@@ -105,7 +107,7 @@ def _command_id(data: bytes, at: int, count: int, names: ScanNames) -> int:
 def _short_argument(data: bytes, at: int) -> tuple[bytes, int]:
     """Return (the argument at `at` in lower case, or b"" if it is too long for a name; the offset after it)."""
     payload, size = _header(data, at, 0x24) or (at, 0)
-    return data[payload : payload + size].lower() if size <= NAME_MAX else b"", payload + size + 2
+    return data[payload : payload + size].lower() if size <= RENAMED_NAME_MAX else b"", payload + size + 2
 
 
 def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, count: int) -> tuple[int, int]:

@@ -10,13 +10,20 @@ cdef extern from "scan.h" nogil:
     enum:
         SCAN_SLACK
         SCAN_NAME_MAX
+        SCAN_RENAMED_MAX
     ctypedef struct scan_name:
         uint16_t size
         uint16_t id
         uint16_t container
+    ctypedef struct scan_renamed:
+        uint8_t *name
+        uint16_t size
+        uint16_t id
     ctypedef struct scan_names:
         scan_name *slot
         uint32_t mask
+        scan_renamed *renamed
+        size_t renamed_count
     scan_name *scan_slot(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent)
     void scan_name_add(const scan_names *names, const uint8_t *p, size_t size, uint16_t parent, uint16_t id)
     const uint8_t *scan_header(const uint8_t *p, uint8_t prefix, int64_t *value)
@@ -31,17 +38,18 @@ SLACK = SCAN_SLACK
 cdef class ScanNames:
     """Map command names to ids, in any case: names[i] has the id i + 2.
 
-    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.
+    b"a|b" is the subcommand b of the command a; a must come earlier in `names`.  `aliases` maps further names, in lower
+    case, to ids of commands without subcommands.
     """
 
     cdef scan_names table
 
-    def __cinit__(self, names):
+    def __cinit__(self, names, aliases=None):
         cdef uint8_t padded[SCAN_NAME_MAX]
         cdef scan_name *slot
         cdef uint16_t parent
         cdef uint32_t slots = 64
-        while slots < 4 * len(names):
+        while slots < 4 * (len(names) + len(aliases or ())):
             slots *= 2
         self.table.slot = <scan_name *>calloc(slots, sizeof(scan_name))
         if not self.table.slot:
@@ -57,9 +65,32 @@ cdef class ScanNames:
                 slot.container = 1
                 parent = slot.id
             scan_name_add(&self.table, _pad(padded, sub or command), len(sub or command), parent, i + 2)
+        self._add_aliases(aliases or {})
+
+    cdef int _add_aliases(self, dict aliases) except -1:
+        cdef uint8_t padded[SCAN_NAME_MAX]
+        cdef scan_renamed *renamed
+        cdef const uint8_t *source
+        cdef bytes name
+        self.table.renamed = <scan_renamed *>calloc(len(aliases) + 1, sizeof(scan_renamed))
+        if not self.table.renamed:
+            raise MemoryError
+        for name, number in aliases.items():
+            if len(name) <= SCAN_NAME_MAX:
+                scan_name_add(&self.table, _pad(padded, name), len(name), 0, number)
+                continue
+            if len(name) > SCAN_RENAMED_MAX:
+                raise ValueError(name)
+            renamed = &self.table.renamed[self.table.renamed_count]
+            source = name
+            memcpy(renamed.name, source, len(name))
+            renamed.size, renamed.id = len(name), number
+            self.table.renamed_count += 1
+        return 0
 
     def __dealloc__(self):
         free(self.table.slot)
+        free(self.table.renamed)
 
 
 cdef const uint8_t *_pad(uint8_t *padded, bytes name) except NULL:

@@ -10,7 +10,7 @@ The reader knows neither the meaning of commands nor the behaviour of servers,
 and it does not read the clock.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aofdoctor.aof.constants import FIRST_ID
@@ -39,9 +39,10 @@ class CommandNames:
     ids: dict[bytes, int]
 
     @classmethod
-    def from_list(cls, names: list[bytes]) -> "CommandNames":
-        """Number the names in order, from FIRST_ID."""
-        return cls(ScanNames(names), {name.lower(): i + FIRST_ID for i, name in enumerate(names)})
+    def from_list(cls, names: list[bytes], aliases: Mapping[bytes, int] | None = None) -> "CommandNames":
+        """Number the names in order, from FIRST_ID; `aliases` are further names, in lower case, of some of the ids."""
+        ids = {name.lower(): i + FIRST_ID for i, name in enumerate(names)}
+        return cls(ScanNames(names, aliases), ids | dict(aliases or {}))
 
 
 def read_tiles(

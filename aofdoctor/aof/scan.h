@@ -20,6 +20,7 @@
 
 #define SCAN_SLACK 64
 #define SCAN_NAME_MAX 24      /* no command of any server has a longer name */
+#define SCAN_RENAMED_MAX 64   /* names that rename-command gives can be longer: redis.conf shows one of 40 bytes */
 #define SCAN_DIGITS_MAX 18    /* including leading zeros; 10^18 fits an int64 */
 #define SCAN_ARGC_MAX 2147483647
 #define SCAN_UNKNOWN 0
@@ -36,8 +37,16 @@ typedef struct {
 } scan_name;
 
 typedef struct {
+    uint8_t name[SCAN_RENAMED_MAX];  /* in lower case */
+    uint16_t size;
+    uint16_t id;
+} scan_renamed;
+
+typedef struct {
     scan_name *slot;
     uint32_t mask;           /* the number of slots, a power of two, minus one; at least one slot is free */
+    scan_renamed *renamed;   /* the few names that are longer than SCAN_NAME_MAX */
+    size_t renamed_count;
 } scan_names;
 
 static inline uint64_t scan_load8(const uint8_t *p) {
@@ -137,10 +146,22 @@ static inline const uint8_t *scan_args(const uint8_t *p, const uint8_t *end, int
     return p;
 }
 
+/* Look up the id of a name that is longer than SCAN_NAME_MAX. */
+static inline uint16_t scan_identify_long(const scan_names *names, const uint8_t *name, int64_t length) {
+    for (size_t i = 0; i < names->renamed_count; i++) {
+        const scan_renamed *r = &names->renamed[i];
+        int64_t at = r->size == length ? 0 : length;
+        while (at < length && r->name[at] == (name[at] >= 'A' && name[at] <= 'Z' ? name[at] + 32 : name[at])) at++;
+        if (at == length && r->size == length) return r->id;
+    }
+    return SCAN_UNKNOWN;
+}
+
 /* Look up the id of the command with its name at `name`; `next` points to the header of its second argument. */
 static inline uint16_t scan_identify(const scan_names *names, const uint8_t *name, int64_t length, int64_t count,
                                     const uint8_t *next) {
-    if (length < 1 || length > SCAN_NAME_MAX) return SCAN_UNKNOWN;
+    if (length < 1) return SCAN_UNKNOWN;
+    if (length > SCAN_NAME_MAX) return scan_identify_long(names, name, length);
     const scan_name *s = scan_slot(names, name, (size_t)length, 0);
     if (!s->size) return SCAN_UNKNOWN;
     if (!s->container || count < 2) return s->id;

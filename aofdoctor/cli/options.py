@@ -89,6 +89,12 @@ FromOption = Annotated[str | None, typer.Option("--from", metavar="POSITION", he
 ToOption = Annotated[str | None, typer.Option("--to", metavar="POSITION", help="Up to and with this record.")]
 SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Written at this time or later.")]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Written at this time or earlier.")]
+RenameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rename", metavar="NEW=COMMAND", help="Read NEW as COMMAND, as rename-command of the server has it."
+    ),
+]
 InvertOption = Annotated[bool, typer.Option("--invert", help="The commands that are not selected.")]
 
 
@@ -154,6 +160,17 @@ def open_path(path: str, read_errors_are_damage: bool = False) -> Iterator[AOF]:
         yield aof
     finally:
         aof.close()
+
+
+def parse_renames(values: list[str] | None) -> dict[str, str]:
+    """The values of --rename as a dictionary from the new name to the command."""
+    renames: dict[str, str] = {}
+    for value in values or ():
+        new_name, separator, command = value.rpartition("=")
+        if not separator or not new_name or not command:
+            raise InvalidSelection(f"{text.display_path(value)} is not NEW=COMMAND", "for example xflush=FLUSHALL")
+        renames[new_name] = command
+    return renames
 
 
 def parse_server_names(values: list[str] | None) -> list[str]:

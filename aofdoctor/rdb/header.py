@@ -59,7 +59,7 @@ def has_checksum(magic: bytes) -> bool:
     return not magic.startswith(b"REDIS") or not 0 < version_of(magic) < 5
 
 
-# The newest type that each version writes (rdb.h of Redis 2.6 to 8.8 and Valkey 9.0).  Versions before 6 count as 6.
+# The newest type that each version writes (rdb.h of Redis 2.6 to 8.10 and Valkey 9.0).  Versions before 6 count as 6.
 _NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
     "redis": (
         (6, RdbType.HASH_ZIPLIST),
@@ -71,6 +71,7 @@ _NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
         (12, RdbType.HASH_LISTPACK_EX),
         (13, RdbType.STREAM_LISTPACKS_4),
         (14, RdbType.ARRAY),
+        (15, RdbType.HASH_TMPL_ARRAY_REF),
     ),
     "valkey": ((11, RdbType.STREAM_LISTPACKS_3), (80, ValkeyRdbType.HASH_2)),
 }

@@ -7,13 +7,16 @@ express: the effect of a command on existing data.
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-from aofdoctor.aof.constants import ANNOTATION, FIRST_ID
+from aofdoctor import text
+from aofdoctor.aof.constants import ANNOTATION, FIRST_ID, RENAMED_NAME_MAX
 from aofdoctor.aof.reader import CommandNames
+from aofdoctor.errors import InvalidSelection
 
 # Effects by which users select commands; a command can have several.
 EFFECTS: dict[str, frozenset[str]] = {
@@ -22,11 +25,11 @@ EFFECTS: dict[str, frozenset[str]] = {
         "del", "unlink", "delex", "getdel", "flushall", "flushdb", "hdel", "hgetdel", "srem", "spop", "zrem", "zpopmin",
         "zpopmax", "zremrangebyrank", "zremrangebyscore", "zremrangebylex", "lpop", "rpop", "lrem", "ltrim", "lmpop",
         "zmpop", "xdel", "xdelex", "xackdel", "xtrim", "xgroup|destroy", "xgroup|delconsumer", "function|flush",
-        "function|delete", "script|flush", "rpoplpush", "lmove",
+        "function|delete", "script|flush", "rpoplpush", "lmove", "lmovem", "blmovem", "ardel", "ardelrange", "delifeq",
     }),
     "expire": frozenset({
         "expire", "pexpire", "expireat", "pexpireat", "persist", "setex", "psetex", "getex", "hexpire", "hpexpire",
-        "hexpireat", "hpexpireat", "hpersist", "hsetex", "hgetex",
+        "hexpireat", "hpexpireat", "hpersist", "hsetex", "hgetex", "msetex", "saddex", "sexpire", "spexpireat",
     }),
     "rename": frozenset({"rename", "renamenx", "move", "swapdb", "copy"}),
     "script": frozenset({"eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro", "function", "script"}),
@@ -95,9 +98,52 @@ class CommandTable:
         return FIRST_ID + len(self.commands)
 
 
-@functools.cache
 def command_table() -> CommandTable:
-    """Return the command table, which is loaded once."""
+    """Return the command table, which is loaded once; inside `renamed_commands`, the one with the new names."""
+    return _renamed_table or _load_table()
+
+
+_renamed_table: CommandTable | None = None
+
+
+@contextmanager
+def renamed_commands(renames: Mapping[str, str]) -> Iterator[None]:
+    """Read commands under the names that a server's rename-command has given them.
+
+    `renames` maps a new name to the name of a command without subcommands; both names are read.
+    Raises InvalidSelection for a new name that is a command already or too long, and for an unknown command.
+    """
+    global _renamed_table
+    previous = _renamed_table
+    if renames:
+        table = _load_table()
+        aliases = {_new_name(table, name): _renamed_id(table, command) for name, command in renames.items()}
+        names = CommandNames.from_list([c.name.encode() for c in table.commands], aliases)
+        _renamed_table = replace(table, names=names)
+    try:
+        yield
+    finally:
+        _renamed_table = previous
+
+
+def _new_name(table: CommandTable, name: str) -> bytes:
+    new_name = name.encode("utf-8", "surrogateescape").lower()
+    if not 0 < len(new_name) <= RENAMED_NAME_MAX:
+        raise InvalidSelection(f"{text.display_path(name)} is empty or longer than {RENAMED_NAME_MAX} bytes")
+    if new_name in table.names.ids:
+        raise InvalidSelection(f"{text.display_path(name)} is a command already: --rename takes NEWNAME=COMMAND")
+    return new_name
+
+
+def _renamed_id(table: CommandTable, name: str) -> int:
+    command = table.find_by_name(name)
+    if command is None or command.container or any(c.container == command.name for c in table.commands):
+        raise InvalidSelection(f"{text.display_path(name)} is not a command that can be renamed here")
+    return command.id
+
+
+@functools.cache
+def _load_table() -> CommandTable:
     data = json.loads(resources.files(__package__).joinpath("commands.json").read_text())
     commands = tuple(
         _parse_command(i + FIRST_ID, name, entry) for i, (name, entry) in enumerate(data["commands"].items())
@@ -187,4 +233,5 @@ __all__ = [
     "command_table",
     "key_indexes",
     "key_uses",
+    "renamed_commands",
 ]

@@ -136,7 +136,7 @@ VERSIONS: dict[str, ServerVersion] = {
     )
 }  # fmt: skip
 
-RDB_VERSIONS_WRITTEN = tuple(sorted({version.rdb_written[1] for version in VERSIONS.values()}))
+RDB_VERSIONS_WRITTEN = tuple(sorted({v.rdb_written[1] for v in VERSIONS.values() if not v.is_announced}))
 # Judged unless the user names others, besides the writer's version and the server on PATH: the newest releases.
 DEFAULT_VERSIONS = ("redis-8.10", "valkey-9.1")
 
@@ -152,8 +152,9 @@ def table_column(version: ServerVersion) -> int:
 
 
 def versions_reading_rdb(dialect: str, rdb_version: int) -> list[ServerVersion]:
-    """Return the server versions that read such an RDB as a base file or preamble."""
-    return [version for version in VERSIONS.values() if 0 < rdb_version <= version.newest_rdb(dialect)]
+    """Return the released versions that read such an RDB as a base file or preamble; if none, the announced ones."""
+    reading = [version for version in VERSIONS.values() if 0 < rdb_version <= version.newest_rdb(dialect)]
+    return [version for version in reading if not version.is_announced] or reading
 
 
 def rdb_writer(aux: dict[bytes, bytes]) -> tuple[str, str]:

@@ -59,10 +59,14 @@ def test_a_timestamp_right_before_the_next_record_is_not_part_of_the_damage() ->
     assert spans == [Span(0, 27), Span(27, 30), Span(30, 30 + len(TS + B))]
 
 
-def test_after_damage_only_known_command_names_are_accepted() -> None:
-    data = A + b"???" + encode_command([b"NOSUCH", b"x"]) + B
-    spans = [tile.span for tile in read_tiles(BytesSource(data), COMMAND_IDS)]
-    assert spans[1] == Span(27, len(data) - len(B))
+def test_after_damage_an_unknown_name_is_accepted_only_before_another_command() -> None:
+    unknown = encode_command([b"NOSUCH", b"x"])
+    for rest in (unknown + B, unknown + unknown, unknown + TS + B):
+        spans = [tile.span for tile in read_tiles(BytesSource(A + b"???" + rest), COMMAND_IDS)]
+        assert spans[1] == Span(27, 30), rest
+    for rest in (unknown, unknown + TS, unknown + b"???"):
+        spans = [tile.span for tile in read_tiles(BytesSource(A + b"???" + rest), COMMAND_IDS)]
+        assert spans[1:] == [Span(27, 30 + len(rest))], rest
 
 
 def test_records_inside_a_torn_value_are_not_commands() -> None:

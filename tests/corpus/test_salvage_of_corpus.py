@@ -82,7 +82,7 @@ def compare_loaded_state(case: Case) -> tuple[str, str, str] | None:
 
 
 BROKEN_TRANSACTION = "commands of a broken transaction, which the truth keeps, are gone"
-BROKEN_REASONS = (TORN_TRANSACTION_REASON, "no server knows this command")
+BROKEN_REASONS = (TORN_TRANSACTION_REASON, "unknown command")
 RUINED = (DamageKind.CORRUPT_PREAMBLE.value, DamageKind.CORRUPT_VALUE.value)
 
 

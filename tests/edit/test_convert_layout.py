@@ -60,7 +60,7 @@ SET = encode_command([b"SET", b"a", b"1"])
     ("words", "status"),
     [
         ([], 2), (["--base", "json"], 2), (["--base", "rdb"], 2), (["--rdb-version", "9"], 2), (["--layout", "both"], 2),
-        (["--base", "rdb", "--rdb-version", "13"], 2), (["--for", "redis-6.2"], 2), (["--base", "resp", "--for", "redis-1"], 2),
+        (["--base", "rdb", "--rdb-version", "16"], 2), (["--for", "redis-6.2"], 2), (["--base", "resp", "--for", "redis-1"], 2),
         (["--shift-ttl", "2"], 2), (["--shift-ttl", "0h"], 2), (["--shift-ttl", "1h", "--now", "now"], 2),
         (["--base", "resp"], 3), (["--layout", "single"], 3),
     ],

@@ -35,9 +35,6 @@ CASES = {
     "a whole transaction after a hole": (A + HOLE + MULTI + B + EXEC, A + MULTI + B + EXEC),
     "a torn transaction's SELECT": (A + MULTI + SELECT + B + HOLE + C, A + SELECT + C),
     "an open transaction at the end": (A + MULTI + B, A),
-    "a name that no server knows": (A + encode_command([b"SXT", b"a"]) + B, A + B),
-    "such a name in a transaction": (A + MULTI + B + encode_command([b"SXT"]) + C + EXEC + D, A + D),
-    "a mangled EXEC": (A + MULTI + B + encode_command([b"EXEX"]) + C + MULTI + D + EXEC, A + C + MULTI + D + EXEC),
     "arguments that no server takes": (A + encode_command([b"GET"]) + B, A + B),
     "a module's command": (A + encode_command([b"BF.ADD", b"f", b"x"]) + B, A + encode_command([b"BF.ADD", b"f", b"x"]) + B),
     "a value that holds commands, its length too short":
@@ -46,7 +43,6 @@ CASES = {
         (A + HOLE + VALUE + b"\r\n" + b"$1\r\nx\r\n" + B * 9, A + B * 9),
     "a value that holds a flush, its tail lost":
         ((A + encode_command([b"SET", b"v", encode_command([b"FLUSHALL"]) + b"x" * 90]))[:-30] + bytes(40) + B[10:] + C * 9, A + C * 9),
-    "a mangled MULTI": (A + encode_command([b"MULTJ"]) + B + EXEC + C, A + C),
     "a mark that is wrong": (A + B.replace(b"$1\r\nb", b"?1\r\nb") + C * 9, A + C * 9),
     "a line end that is wrong": (A + B.replace(b"b\r\n", b"b\0\n") + C * 9, A + C * 9),
     "an annotation and a hole": (b"#TS:1700000000\r\n" + A + HOLE + b"#TS:1700000009\r\n" + B,
@@ -104,9 +100,9 @@ def test_commands_in_a_guessed_database_are_counted_and_dropped_with_strict(tmp_
 def test_after_a_mangled_select_the_database_is_a_guess(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + encode_command([b"SELECU", b"1"]) + B * 2 + SELECT + C)
-    plan = aofdoctor("repair", path, "--salvage", "--json").json
+    plan = aofdoctor("repair", path, "--salvage", "--drop-unknown", "--json").json
     assert any("2 commands after damage" in note for note in plan["notes"])
-    assert aofdoctor("repair", path, "--salvage", "--strict", "-o", tmp_path / "out").status == 0
+    assert aofdoctor("repair", path, "--salvage", "--drop-unknown", "--strict", "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == A + SELECT + C
 
 
@@ -125,11 +121,30 @@ def test_a_flush_after_damage_is_reported(tmp_path: Path) -> None:
     assert any(f"FLUSHALL at a.aof@{len(A + HOLE)} stands after damage" in note for note in notes)
 
 
-def test_renamed_commands_can_be_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--keep-unknown"]])
+def test_unknown_commands_are_kept(tmp_path: Path, options: list[str]) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(A + encode_command([b"b840fc02d524045429941cc15f59e41c"]) + B + b"junk")
-    assert aofdoctor("repair", path, "--salvage", "--keep-unknown", "-o", tmp_path / "out").status == 0
+    assert aofdoctor("repair", path, "--salvage", *options, "-o", tmp_path / "out").status == 0
     assert (tmp_path / "out").read_bytes() == path.read_bytes()[:-4]
+
+
+UNKNOWN_CASES = {
+    "a mangled MULTI": (A + encode_command([b"MULTJ"]) + B + EXEC + C, A + C),
+    "a name that no server knows": (A + encode_command([b"SXT", b"a"]) + B, A + B),
+    "such a name in a transaction": (A + MULTI + B + encode_command([b"SXT"]) + C + EXEC + D, A + D),
+    "a mangled EXEC": (A + MULTI + B + encode_command([b"EXEX"]) + C + MULTI + D + EXEC, A + C + MULTI + D + EXEC),
+    "a module's command": (A + encode_command([b"BF.ADD", b"f", b"x"]) + B, A + B),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN_CASES)
+def test_unknown_commands_are_dropped_on_request(tmp_path: Path, name: str) -> None:
+    data, expected = UNKNOWN_CASES[name]
+    path = tmp_path / "a.aof"
+    path.write_bytes(data)
+    assert aofdoctor("repair", path, "--salvage", "--drop-unknown", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == expected
 
 
 def test_every_part_is_salvaged_and_loads(story: Story, tmp_path: Path, embedded: ServerBinary) -> None:

@@ -23,7 +23,7 @@
 #define IDS 16
 
 static scan_name slots[SLOTS];
-static const scan_names names = {slots, SLOTS - 1};
+static const scan_names names = {slots, SLOTS - 1, NULL, 0};
 static const char *const KNOWN[] = {"select", "multi", "exec", "set", "flushall", "xgroup", "georadiusbymember_ro"};
 
 static void setup(void) {

@@ -9,6 +9,7 @@ from aofdoctor.server.versions import (
     RDB_VERSIONS_WRITTEN,
     VERSIONS,
     command_sets,
+    is_newer_than_table,
     nearest_version,
     newest_version,
     rdb_writer,
@@ -30,7 +31,7 @@ def test_a_version_reads_the_rdb_that_it_writes(name: str) -> None:
     if version.rdb_versions:
         assert version.rdb_written == version.rdb_versions[-1]
         assert version in versions_reading_rdb(*version.rdb_written)
-    assert version.rdb_written[1] in RDB_VERSIONS_WRITTEN
+    assert (version.rdb_written[1] in RDB_VERSIONS_WRITTEN) != version.is_announced
 
 
 @pytest.mark.parametrize("name", VERSIONS)
@@ -59,3 +60,10 @@ def test_the_writer_of_an_rdb_is_known_from_its_aux_fields() -> None:
 def test_a_release_without_a_row_is_represented_by_the_next_newer_one() -> None:
     assert nearest_version("redis", 3, 0) == "redis-3.2"
     assert nearest_version("redis", 99, 0) == newest_version("redis")
+
+
+def test_announced_versions_represent_no_release() -> None:
+    assert [name for name, version in VERSIONS.items() if version.is_announced] == ["redis-8.12", "valkey-9.2"]
+    assert nearest_version("redis", 8, 12) == newest_version("redis") == "redis-8.10"
+    assert is_newer_than_table("Redis 8.12.0") and is_newer_than_table("Valkey 9.2.0")
+    assert not is_newer_than_table("Redis 8.10.9") and not is_newer_than_table("")

@@ -81,7 +81,7 @@ def salvage_case(case: Case) -> SalvageResult | None:
         return None
     name = Path(case.truth["damaged_file"]).name
     with open_path(case.path) as aof:
-        plan, _ = plan_salvage(aof, examine)
+        plan, _ = plan_salvage(aof, examine, drop_unknown=True)
         index = next(i for i, part in enumerate(aof.parts) if part.name == name)
         drops = [drop for drop in plan.drops() if drop.part == index]
         content = plan.aof.parts[index].source
@@ -89,7 +89,7 @@ def salvage_case(case: Case) -> SalvageResult | None:
         data = pread(content, content.size, 0)
     out = b"".join(data[start:end] for start, end in remaining_spans(iter(drops), index, len(data)))
     # Such a command inside a transaction removes the whole transaction.
-    broken = (TORN_TRANSACTION_REASON, "no server knows this command")
+    broken = (TORN_TRANSACTION_REASON, "unknown command")
     torn = sum(drop.commands - (drop.reason != TORN_TRANSACTION_REASON) for drop in drops if drop.reason in broken)
     before, after = list(iter_argv(FileSource(source))), list(iter_argv(BytesSource(out)))
     kept, invented = count_in_order(before, after)

@@ -15,7 +15,7 @@ distance from its start.
 import re
 from collections.abc import Container
 
-from aofdoctor.aof.constants import NAME_MAX
+from aofdoctor.aof.constants import RENAMED_NAME_MAX
 from aofdoctor.aof.diagnosis import Defect, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
@@ -25,7 +25,7 @@ from aofdoctor.source import Source, pread
 from aofdoctor.span import Span
 
 _CANDIDATE = re.compile(rb"\*[0-9]{1,18}\r\n\$([0-9]{1,18})\r\n")
-_CANDIDATE_MAX = 21 + 21 + NAME_MAX
+_CANDIDATE_MAX = 21 + 21 + RENAMED_NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
 # A header in which only the mark or the line end is wrong.
 _LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
@@ -68,7 +68,7 @@ def find_record(source: Source, start: int, known_names: Container[bytes], run: 
         last = len(window) < ReadWindow.SIZE
         for match in _CANDIDATE.finditer(window):
             name_end = match.end() + int(match[1])
-            if int(match[1]) > NAME_MAX or (name_end > len(window) and not last):
+            if int(match[1]) > RENAMED_NAME_MAX or (name_end > len(window) and not last):
                 continue
             known = window[match.end() : name_end].lower() in known_names
             place, before = at + match.start(), inner.bytes_read

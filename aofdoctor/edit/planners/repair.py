@@ -135,17 +135,18 @@ def _notes(report: Report, index: int) -> list[str]:
 def _remaining_refusals(report: Report, index: int) -> list[str]:
     """Notes about intact records before the damage that servers would refuse to load."""
     order = {part.part.name: number for number, part in enumerate(report.parts)}
-    notes: dict[tuple[str, int | None, str], list[str]] = {}
+    notes: dict[tuple[str, int | None, str, bool], list[str]] = {}
     for verdict in report.verdicts:
         if not verdict.load_truncated or verdict.outcome not in (Outcome.REFUSES, Outcome.UNDEFINED):
             continue
         where = (order.get(verdict.part, -1), verdict.offset or 0)
         if verdict.part and where < (index, report.parts[index].ok_up_to):
-            notes.setdefault((verdict.part, verdict.offset, verdict.reason), []).append(verdict.server)
+            is_lacking = verdict.with_support is not None
+            notes.setdefault((verdict.part, verdict.offset, verdict.reason, is_lacking), []).append(verdict.server)
     return [
         f"{', '.join(servers)} would not load the copy: {reason} at {text.display_path(part)}@{offset} stays "
-        "(--salvage leaves out what no server takes)"
-        for (part, offset, reason), servers in notes.items()
+        + ("(a server that has it does)" if is_lacking else "(--salvage leaves out what no server takes)")
+        for (part, offset, reason, is_lacking), servers in notes.items()
     ]
 
 

@@ -23,7 +23,8 @@ Examples:
 
 \b
 Exit status: 0 sound; 1 damage, or the server that wrote it (or the one named) would not load it whole; 2 usage;
-3 could not read; 130 interrupted.  A flush is a finding and does not change the status."""
+3 could not read; 130 interrupted.  A flush is a finding and does not change the status.  Unknown commands leave
+it at 0, unless a version named with --server lacks one, or one looks like a renamed FLUSHALL."""
 
 
 def check(

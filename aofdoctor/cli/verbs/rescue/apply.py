@@ -11,6 +11,8 @@ from aofdoctor.cli.edit_runner import run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.edit.saved_plan import edit_from_plan, read_plan
+from aofdoctor.errors import InvalidSelection
+from aofdoctor.server.command_table import renamed_commands
 
 EPILOG = """\b
 Examples:
@@ -35,6 +37,9 @@ def apply(
     Without -o or --in-place it is only shown.
     """
     saved_plan = read_plan(Path(saved))
-    with open_path(str(saved_plan["path"]), read_errors_are_damage=True) as aof:
+    renames = saved_plan["recipe"].get("rename") or {}
+    if not isinstance(renames, dict) or not all(isinstance(name, str) for pair in renames.items() for name in pair):
+        raise InvalidSelection("the plan has an impossible rename")
+    with renamed_commands(renames), open_path(str(saved_plan["path"]), read_errors_are_damage=True) as aof:
         edit = edit_from_plan(saved_plan, aof, output_options.writes, progress_bar)
         run_edit(edit, output_options, is_dry_run_done=True)

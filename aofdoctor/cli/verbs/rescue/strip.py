@@ -21,7 +21,7 @@ from aofdoctor.cli.console import (
     warn,
 )
 from aofdoctor.cli.edit_runner import confirm, edit_json, run_edit
-from aofdoctor.cli.options import NO_SELECTION, open_path
+from aofdoctor.cli.options import NO_SELECTION, open_path, parse_renames
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.views.edit_text import overwrite_lines, short_path
 from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites
@@ -31,6 +31,7 @@ from aofdoctor.edit.preconditions import require_complete_set
 from aofdoctor.edit.recipes import Recipe, make_edit
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
+from aofdoctor.server.command_table import renamed_commands
 
 EPILOG = """\b
 Examples:
@@ -41,6 +42,7 @@ Examples:
   aofdoctor strip appendonly.aof --last -o out.aof   of several flushes only the last
   aofdoctor strip appendonly.aof --and-after -o out  the data as it was before the flush
   aofdoctor strip appendonly.aof --key 'tmp:*' -o out.aof
+  aofdoctor strip appendonly.aof --rename xflush=FLUSHALL -o out.aof
 
 \b
 Exit status: 0 planned or done; 2 usage, or several flushes and none chosen; 3 could not, or there is nothing
@@ -66,6 +68,7 @@ def strip(
     receipt: Annotated[
         str | None, typer.Option("--receipt", metavar="FILE", help="With --in-place: where the old bytes are kept.")
     ] = None,
+    rename: options.RenameOption = None,
     *,
     output_options: OutputOptions,
     selection_options: options.SelectionOptions,
@@ -76,15 +79,14 @@ def strip(
     is a run of FLUSHALL and FLUSHDB; only the flushes in it go, and what came
     after stays.  SELECT, MULTI and EXEC stay right: a transaction left empty goes.
     """
-    if trust_tail and not output_options.in_place:
-        raise InvalidSelection("--trust-tail goes with --in-place")
-    if trust_tail and (position is not None or all_):
-        raise InvalidSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
     only_flushes = not and_after and selection_options == NO_SELECTION
-    if (trust_tail or receipt) and not (output_options.in_place and only_flushes):
-        raise InvalidSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
-    recipe = {"position": position, "last": last, "all": all_, "and_after": and_after, "selection": selection_options}
-    with open_path(path) as aof:
+    _require_compatible(trust_tail, receipt, output_options.in_place, only_flushes, position is not None or all_)
+    renames = parse_renames(rename)
+    recipe = {
+        "position": position, "last": last, "all": all_, "and_after": and_after, "selection": selection_options,
+        "rename": renames,
+    }  # fmt: skip
+    with renamed_commands(renames), open_path(path) as aof:
         overwrites = _can_overwrite(output_options, only_flushes)
         plan = (
             plan_tail(aof)
@@ -97,6 +99,18 @@ def strip(
             _overwrite_in_place(plan, output_options, trust_tail, receipt)
         else:
             run_edit(plan, output_options, _write_hint(plan) if only_flushes else None)
+
+
+def _require_compatible(
+    trust_tail: bool, receipt: str | None, in_place: bool, only_flushes: bool, chooses_group: bool
+) -> None:
+    """Raise InvalidSelection for options that exclude each other."""
+    if trust_tail and not in_place:
+        raise InvalidSelection("--trust-tail goes with --in-place")
+    if trust_tail and chooses_group:
+        raise InvalidSelection("--trust-tail finds the last flush from the end: POSITION and --all do not go with it")
+    if (trust_tail or receipt) and not (in_place and only_flushes):
+        raise InvalidSelection("--trust-tail and --receipt go with the flushes that --in-place overwrites")
 
 
 def _write_hint(plan: Plan) -> str:

@@ -1,0 +1,1 @@
+"""Sets of the newest servers, in the directory that AOFDOCTOR_SHARED names, or in ../shared: tests work on copies."""
