@@ -147,7 +147,7 @@ def streams(draw: st.DrawFn) -> bytes:
     return b"".join(out)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(streams(), st.data())
 def test_a_log_that_is_cut_in_two_comes_back_whole(stream: bytes, data: st.DataObject) -> None:
     """At any byte: the two files of the output are the log again, and none of its commands changes its context."""

@@ -171,7 +171,7 @@ def crashes(draw: st.DrawFn) -> tuple[bytes, bytes, bytes]:
     return select(0) + b"".join(blocks), MULTI + b"".join(queued), b"".join(after)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(crashes(), min_size=1, max_size=3), st.sampled_from([b"", B[:9], bytes(200)]))
 def test_salvage_removes_exactly_the_torn_transactions(runs: list[tuple[bytes, bytes, bytes]], end: bytes) -> None:
     data = b"".join(b"".join(run) for run in runs)
