@@ -1,5 +1,6 @@
 """repair --salvage of a multi-part AOF with several generations: a wrong manifest is not trusted over whole files."""
 
+import os
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -10,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aofdoctor.aof.discovery import open_aof
+from aofdoctor.aof.generations import find_generations
 from aofdoctor.resp import encode_command
+from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.base_keys import SELECT_0, key_names, make_base, text_key
@@ -264,3 +268,19 @@ def rewrite(server: Sandbox) -> None:
     server.call("BGREWRITEAOF")
     while server.info("persistence")["aof_rewrite_in_progress"] != "0":
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("has_times", [True, False])
+def test_a_file_that_ended_before_the_base_was_written_is_in_the_base(has_times: bool, tmp_path: Path) -> None:
+    """Without a manifest the times of the files say it, unless a copy has lost them: then the base is older too."""
+    written = 1_700_000_000  # the time in the RDB of make_base
+    files = {base_name(2): make_base(SELECT_0, text_key("n", "2"))}
+    files |= {incr_name(number): SELECT + encode_command([b"INCR", b"n"]) for number in (2, 3)}
+    folder = write_set(tmp_path / "set", History(files), None)
+    for name, moment in ((incr_name(2), written - 60), (incr_name(3), written + 60), (base_name(2), written + 1)):
+        shifted = moment if has_times else moment - 1_000_000
+        os.utime(folder / name, (shifted, shifted))
+    made = find_generations(open_aof(str(folder), command_table().names.ids))[0]
+    assert [part.seq for part in made.incr] == ([3] if has_times else [2, 3])
+    salvage(folder, tmp_path / "out")
+    assert (tmp_path / "out" / incr_name(2)).exists() != has_times

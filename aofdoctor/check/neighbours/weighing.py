@@ -126,8 +126,8 @@ def better_generation(
     if best is None or _names(best) == _names(listed):
         return None
     is_later = contradicted and best.is_whole and 2 * best.keys >= listed.keys
-    is_only_one = not listed.generation.files
-    return (best, listed) if is_only_one or is_later or best.gives_more_than(listed) else None
+    is_listed_certain = bool(listed.generation.files) and not is_manifest_unusable(aof)
+    return (best, listed) if not is_listed_certain or is_later or best.gives_more_than(listed) else None
 
 
 def _is_contradicted(aof: AOF) -> bool:

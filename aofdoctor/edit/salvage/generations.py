@@ -47,7 +47,12 @@ def _notes(aof: AOF, best: WeighedGeneration, listed: WeighedGeneration, read: R
     state = "they are whole and continue each other" if best.is_whole else "this is the best that was found"
     yield f"the new set is {names}, with {keys}: {state}"
     listed_keys = text.format_count(listed.keys, "key") + ("" if listed.are_keys_exact else " and commands")
-    yield f"the files of the manifest that exist give {listed_keys}: {_listed_fault(aof, listed, read)}"
+    if aof.manifest is None:
+        yield "the manifest is missing: it is rebuilt from the files"
+    elif aof.manifest.problems:
+        yield f"the manifest is damaged ({aof.manifest.problems[0].message}): it is rebuilt from the files"
+    else:
+        yield f"the files of the manifest that exist give {listed_keys}: {_listed_fault(aof, listed, read)}"
     if best.generation.missing:
         yield f"missing from the new set: {', '.join(map(text.display_path, best.generation.missing))}"
     outside = files_outside(aof, best.generation)
