@@ -105,3 +105,13 @@ def test_a_data_directory_with_an_rdb_alone_is_opened(tmp_path: Path) -> None:
     (tmp_path / "temp-4711.rdb").write_bytes(RDB[:-20])
     result = aofdoctor("check", tmp_path)
     assert result.status == 0 and "42 keys" in result.out and "temp-4711.rdb" in result.out
+
+
+def test_a_second_rdb_behind_the_debris_of_a_dump_is_kept_as_commands(tmp_path: Path) -> None:
+    other = make_rdb(string_key(b"other", b"1"), magic=b"REDIS0009")
+    (tmp_path / "dump.rdb").write_bytes(RDB + b"0123456789" * 4 + other)
+    report = aofdoctor("check", tmp_path / "dump.rdb", "--json").json
+    assert {verdict["outcome"] for verdict in report["verdicts"]} == {"loads"}
+    result = aofdoctor("repair", tmp_path / "dump.rdb", "--salvage", "-o", tmp_path / "out.aof")
+    assert result.status == 0 and "appendonly yes" in result.out
+    assert key_counts(tmp_path / "out.aof") == {0: 42, 2: 1}

@@ -75,16 +75,22 @@ def walk_embedded_rdb(source: Source, offset: int, budget: RdbSearchBudget) -> R
 
 
 def find_leading_rdb(source: Source, budget: RdbSearchBudget) -> int | None:
-    """Return the offset of a whole RDB behind the first bytes of a file, or None.
+    """Return the offset of a whole RDB behind the first bytes of a file, or None."""
+    return find_rdb_behind(source, 0, LEADING_MAX, budget)
 
-    An RDB that is the value of a command (its file begins with `*`) does not count.
+
+def find_rdb_behind(source: Source, start: int, end: int, budget: RdbSearchBudget) -> int | None:
+    """Return the offset of the first whole RDB with its magic behind `start` and before `end`, or None.
+
+    Only the first LEADING_MAX bytes are searched.  An RDB that is the value of a command (the bytes begin with `*`)
+    does not count.
     """
-    head = pread(source, LEADING_MAX, 0)
+    head = pread(source, min(LEADING_MAX, end - start), start)
     if head[:1] == b"*":
         return None
     for match in _MAGIC.finditer(head, 1):
-        if walk_embedded_rdb(source, match.start(), budget):
-            return match.start()
+        if walk_embedded_rdb(source, start + match.start(), budget):
+            return start + match.start()
     return None
 
 

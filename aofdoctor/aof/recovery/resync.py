@@ -19,7 +19,13 @@ from aofdoctor.aof.constants import RENAMED_NAME_MAX
 from aofdoctor.aof.diagnosis import Defect, RecordDiagnosis, diagnose_record
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.argument_damage import block_edge_note, encoding_note, missing_bytes_note
-from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, describe_rdb, find_leading_rdb, walk_embedded_rdb
+from aofdoctor.aof.recovery.embedded_rdb import (
+    RdbSearchBudget,
+    describe_rdb,
+    find_leading_rdb,
+    find_rdb_behind,
+    walk_embedded_rdb,
+)
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import Source, pread
@@ -63,6 +69,8 @@ def damage_at(
     while resume is not None and (value_end := _value_end(source, diagnosis, resume)) is not None:
         resume = find_record(source, value_end, known_names, run=torn)
     end = _source_end(window, diagnosis.end) if resume is None else resume
+    if offset and (start := find_rdb_behind(source, offset, end, budget)):
+        return Damage(Span(offset, start), DamageKind.GARBAGE, f"{start - offset} bytes before an RDB")
     kind, note = _classify(window, offset, diagnosis, end, to_eof=resume is None)
     return Damage(Span(offset, end), kind, note, end_is_guess=resume is not None)
 

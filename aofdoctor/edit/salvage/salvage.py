@@ -155,6 +155,11 @@ def _notes(
             yield from describe_damaged_keys(part.part.name, salvage_counts[index])
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
+        if report.aof.layout == "rdb" and part.commands:
+            yield (
+                f"{text.format_count(part.commands, 'command')} follow the RDB: a server reads them only if "
+                "it loads the result as its AOF (appendonly yes), not as dump.rdb"
+            )
         if any(d.kind is DamageKind.IN_FLIGHT for d in part.damage):
             yield f"a server is still writing {name}: stop it first"
     for group in report.flushes.groups:
