@@ -25,8 +25,3 @@ def module_of(name: bytes) -> str:
     """Return the prefix of a module's commands, such as JSON for JSON.SET; empty if the name has not this form."""
     match = _NAME.fullmatch(name)
     return match[1].decode().upper() if match else ""
-
-
-def is_bundled(name: bytes) -> bool:
-    """Whether the packages of Redis 8 include the module of a command."""
-    return module_of(name) in BUNDLED_WITH_REDIS_8

@@ -164,7 +164,7 @@ class SuspiciousEvents:
     def _unusual_command_findings(self) -> Iterable[Finding]:
         descriptions = {
             "admin": "that change the server or load code into it, at every load",
-            "unknown-command": "that no server of those known here knows",
+            "unknown-command": "in no command table",
         }
         for kind, description in descriptions.items():
             if event := self.events.get(kind):

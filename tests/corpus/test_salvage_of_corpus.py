@@ -60,7 +60,7 @@ def compare_loaded_state(case: Case) -> tuple[str, str, str] | None:
     if AMBIGUOUS.get(case.damage):
         return None
     with TemporaryDirectory() as folder, open_path(case.path) as aof:
-        plan, _ = plan_salvage(aof, examine)
+        plan, _ = plan_salvage(aof, examine, drop_unknown=True)
         if not plan.has_changes:
             return None
         write_edit(plan, Path(folder) / "out")

@@ -146,7 +146,7 @@ def _style_and_note(number: int) -> tuple[str, str]:
     """(style, remark after the line) of a command by its id; `UNKNOWN` is a command that no server has."""
     command = command_table().get(number)
     if command is None:
-        return ("damage", "  <- no server knows this command") if number == UNKNOWN else ("", "")
+        return ("warning", "  <- in no command table") if number == UNKNOWN else ("", "")
     style = next((style for effect, style in _EFFECT_STYLES if effect in command.effects), "")
     return style, f"  <- {flush_note(command)}" if "flush" in command.effects else ""
 

@@ -93,7 +93,7 @@ def _fact_lines(located: PositionContent, entry: LogEntry) -> Iterator[str]:
     when = "time unknown" if entry.time is None else f"written at {text.format_time(entry.time)}"
     yield f"  command   {f'#{entry.number}, ' if entry.number else ''}{db}, {inside}, {when}"
     if command is None:
-        yield "  effect    unknown: no server line knows this command"
+        yield "  effect    unknown: in no command table (of a module or a newer server, or renamed)"
     elif command.effects:
         words = f": {flush_note(command)}" if "flush" in command.effects else ""
         yield f"  effect    {', '.join(sorted(command.effects))}{words}"
