@@ -5,29 +5,35 @@ of open brackets and blocks, and no parser: it accepts all code that compiles, a
 """
 
 import re
+from functools import cache
 
-_TOKEN = re.compile(
-    rb"\s+"
-    rb"|--\[(?P<comment>=*)\[[\s\S]*?\](?P=comment)\]"
-    rb"|--(?!\[=*\[)[^\n]*"
-    rb"|\[(?P<text>=*)\[[\s\S]*?\](?P=text)\]"
-    rb"|\"(?:[^\"\\\r\n]|\\[\s\S])*\"|'(?:[^'\\\r\n]|\\[\s\S])*'"
-    rb"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
-    rb"|(?P<number>\.?[0-9](?:[eE][+-]|[A-Za-z0-9_.])*)"
-    rb"|(?P<bracket>[][(){}])"
-    rb"|\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#=<>;:,.]"
-)
 _NUMBER = re.compile(rb"0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _CLOSED_BY = {b")": b"(", b"]": b"[", b"}": b"{", b"until": b"repeat"}
 _BLOCKS = frozenset({b"function", b"do", b"if"})
 _OPENING = frozenset({*_BLOCKS, b"repeat", b"(", b"[", b"{"})
 
 
+@cache
+def _token() -> re.Pattern[bytes]:
+    """Return the expression for one token; compiled at its first use, because it is long."""
+    return re.compile(
+        rb"\s+"
+        rb"|--\[(?P<comment>=*)\[[\s\S]*?\](?P=comment)\]"
+        rb"|--(?!\[=*\[)[^\n]*"
+        rb"|\[(?P<text>=*)\[[\s\S]*?\](?P=text)\]"
+        rb"|\"(?:[^\"\\\r\n]|\\[\s\S])*\"|'(?:[^'\\\r\n]|\\[\s\S])*'"
+        rb"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
+        rb"|(?P<number>\.?[0-9](?:[eE][+-]|[A-Za-z0-9_.])*)"
+        rb"|(?P<bracket>[][(){}])"
+        rb"|\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#=<>;:,.]"
+    )
+
+
 def lua_defect(code: bytes) -> str:
     """Return why Lua code does not compile; empty if its tokens do not show that."""
-    at, pending = 0, list[bytes]()
+    at, pending, token_pattern = 0, list[bytes](), _token()
     while at < len(code):
-        match = _TOKEN.match(code, at)
+        match = token_pattern.match(code, at)
         if match is None:
             return f"code that Lua does not read, at {at} of it"
         if match["number"] and not _NUMBER.fullmatch(match["number"]):
