@@ -87,5 +87,5 @@ def has_type(magic: bytes, kind: int) -> bool:
 
 
 def newest_type(dialect: str, version: int) -> int:
-    """Return the highest type byte that an RDB of this dialect and version can contain; 255 if the version is unknown."""
+    """Return the highest type byte that an RDB of this dialect and version can contain; 255 for an unknown version."""
     return next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)

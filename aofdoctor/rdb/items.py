@@ -32,8 +32,8 @@ class KeyItem(NamedTuple):
     """One key of an RDB: where its parts lie, its type, database and expiry.
 
     `start` is the offset of its first opcode, `name_offset` and `value_offset` are those of its encoded name and of its
-    value, `end` is the offset after the value.  `type` is the RDB type byte, `expire_ms` is in unix milliseconds, `idle` in
-    seconds, `freq` the LFU counter.  `db`, `expire_ms`, `idle` and `freq` are -1 where unknown or absent.
+    value, `end` is the offset after the value.  `type` is the RDB type byte, `expire_ms` is in unix milliseconds,
+    `idle` in seconds, `freq` the LFU counter.  `db`, `expire_ms`, `idle` and `freq` are -1 where unknown or absent.
     """
 
     start: int
@@ -127,7 +127,7 @@ class ItemBatch:
 
 @dataclass(slots=True)
 class RdbInfo:
-    """What reading the items of an RDB has found out about it; `end` is the offset after it, or after the last intact item.
+    """What reading an RDB has found out about it; `end` is the offset after it, or after the last intact item.
 
     `checksum` is ok, off (the writer computed none), bad, or unknown.  `key_count` is None if the keys could not be
     counted.  `aux` maps names of AUX fields to values.  `note` describes the damage.  `codec` is LZ4 or Zstd for an RDB
@@ -232,8 +232,8 @@ class ItemReader:
     def _is_real_end(self) -> bool:
         """Decide whether an EOF opcode is the real end of the RDB; the alternative is damage that reads as 0xff.
 
-        It is not the end if its checksum is wrong and neither the end of the file nor a command follows.  A damaged type
-        byte can read as EOF, and so can any byte after a damaged length.
+        It is not the end if its checksum is wrong and neither the end of the file nor a command follows.  A damaged
+        type byte can read as EOF, and so can any byte after a damaged length.
         """
         at = self.window.offset
         if (
@@ -248,7 +248,7 @@ class ItemReader:
         return known or bool(header.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
 
     def _finish(self, columns: ItemColumns) -> Iterator[ItemBatch]:
-        """Yield the remaining items with the EOF opcode as the last, and record in `rdb` whether the checksum is right."""
+        """Yield the remaining items, the EOF opcode last, and record in `rdb` whether the checksum is right."""
         rdb, window = self.rdb, self.window
         body, end = window.offset, window.offset
         stored = pread(self.source, _CHECKSUM_SIZE, body) if header.has_checksum(rdb.magic) else b""
@@ -287,7 +287,7 @@ class ItemReader:
         rdb.note = rdb.note or note
 
     def _name_of_unknown_item(self) -> str:
-        """Return the text `: key NAME` for an item of unknown type, if a printable name follows its type byte; else ""."""
+        """Return `: key NAME` for an item of unknown type, if a printable name follows its type byte; else ""."""
         at = self.window.offset + 1
         data = pread(self.source, _AUX_MAX_SIZE, at)
         size = encoded_size(data)
@@ -308,7 +308,7 @@ class ItemReader:
 
 
 def _search_checksum_end(source: Source, start: int) -> int | None:
-    """Search the end of an RDB by its checksum alone; return the offset after the checksum, or None if no checksum fits.
+    """Search the end of an RDB by its checksum alone; return the offset after the checksum, or None.
 
     The end is after the first 0xff (EOF opcode) from `start` on that is followed by the CRC-64 of everything up to it.
     """

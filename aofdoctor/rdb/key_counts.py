@@ -26,10 +26,10 @@ class Database(NamedTuple):
 
 
 class KeyCounts:
-    """Running counts of the keys of an RDB; a key counts as expired if its TTL ended before `now_ms` (unix milliseconds).
+    """Running counts of the keys of an RDB; a key is expired if its TTL ended before `now_ms` (unix milliseconds).
 
-    `dbs` maps database numbers to counts.  The row OTHER_DBS holds the databases after the first DBS_MAX, and the row -1
-    the keys in an unknown database.
+    `dbs` maps database numbers to counts.  The row OTHER_DBS holds the databases after the first DBS_MAX, and the row
+    -1 the keys in an unknown database.
     """
 
     def __init__(self, now_ms: int) -> None:
@@ -60,7 +60,7 @@ class KeyCounts:
         return sum(self._type_counts[kind] for kind in _FUNCTIONS)
 
     def types(self, dialect: str) -> Counter[str]:
-        """Return the number of keys by type name (string, list ...); a type that cannot be decoded is named `type 33`."""
+        """Return the number of keys by type name (string, list ...); a type that cannot be decoded is `type 33`."""
         # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
         from aofdoctor.rdb.values.decoders import ValueRef, type_name
 

@@ -26,8 +26,8 @@ is_rdb = header.is_rdb
 def walk_rdb(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
     """Read all items of the RDB at the start of `source`; return its end, checksum state, AUX fields and damage.
 
-    `key_counts`, if given, counts the keys on the way.  The `end` of the result is an offset in `source`, also if the RDB
-    is compressed.
+    `key_counts`, if given, counts the keys on the way.  The `end` of the result is an offset in `source`, also if the
+    RDB is compressed.
     """
     stream = decompressed(source)
     items = ItemReader(stream)
