@@ -134,7 +134,7 @@ class Walker:
         self.pc, self.value = pc, self.base + self.at
 
     def _advance(self, at: int, operands: int = 0) -> None:
-        """Complete an instruction that has read the buffer up to index `at`; pass its `operands` bytes of the program."""
+        """Complete an instruction that has read the buffer up to index `at` and has `operands` bytes in the program."""
         if at > self.end:
             raise _WalkStopped(StopReason.END_OF_DATA)
         self.at = at

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Compiled RDB walker: Python bindings of walker.h, probe.h and count.h, with the interface of the _py*.py fallbacks."""
+"""Compiled RDB walker: Python bindings of walker.h, probe.h and count.h, with the interface of their _py*.py fallback."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -188,7 +188,7 @@ cdef class Walker:
 
 def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout,
                    Py_ssize_t min_end, uint64_t bytes_after, int64_t step_budget):
-    """Find the first index in buffer[at:stop] where RDB keys seem to begin; return (index, reason, remaining budget)."""
+    """Find the first index in buffer[at:stop] where RDB keys seem to begin; return (index, reason, budget left)."""
     cdef _View view = _View(buffer, False)
     cdef _Layout held_layout = _Layout(layout)
     cdef int reason
