@@ -1,7 +1,7 @@
-/* Encode the keys of an RDB as RESP commands: all keys of a window in one call.
+/* Encode the keys of an RDB as RESP commands: all keys in a window of the file in one call.
  *
- * It handles the common types, and only values that are well-formed and fit into the buffers.  At the first key that
- * it does not handle it stops, with the output as it was before that key.  Its output is byte for byte that of
+ * The encoder handles the common types, and only values that are well-formed and fit into the buffers.  At the first
+ * key that it does not handle it stops, with the output as it was before that key.  Its output is byte for byte that of
  * export/commands.py and export/resp.py, which the tests compare it with.
  *
  * The window must be followed by ENCODER_SLACK readable bytes, and the output by as many writable bytes: short strings

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Compiled RDB walker: Python bindings of walker.h, probe.h and count.h, with the interface of their _py*.py fallback."""
+"""Compiled RDB walker: Python bindings of walker.h, probe.h and count.h, with the interface of the pure Python one."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free

@@ -91,8 +91,7 @@ static inline uint64_t walk_little(const uint8_t *p, int size) {
 
 static inline uint32_t walk_address(const uint8_t *code) { return code[0] | (uint32_t)code[1] << 8; }
 
-/* Read the RDB length at *p and move *p past it; *p may be at the end or in the slack.  Returns 0 or a WALK_STOP_ code.
- */
+/* Read the RDB length at *p, move *p past it; *p may be at the end or in the slack.  Returns 0 or a WALK_STOP_ code. */
 static inline int walk_length(const uint8_t **p, const uint8_t *end, uint64_t *value) {
     const uint8_t *q = *p;
     uint8_t first = q < end ? *q : 0;
@@ -106,7 +105,7 @@ static inline int walk_length(const uint8_t **p, const uint8_t *end, uint64_t *v
     return 0;
 }
 
-/* Move *p past the length of the RDB string at *p; set *size to the bytes that follow.  Returns 0 or a WALK_STOP_ code. */
+/* Move *p past the length of the RDB string at *p; set *size to the bytes that follow.  Returns as walk_length. */
 static inline int walk_string(const uint8_t **p, const uint8_t *end, uint64_t *size) {
     uint8_t first = *p < end ? **p : 0;
     if (first < 0xc0) return walk_length(p, end, size);
