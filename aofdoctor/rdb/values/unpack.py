@@ -1,4 +1,4 @@
-"""Choose how to decode a packed string: in memory or through a window, by its size."""
+"""Decode a packed collection in memory or through a window, depending on its size."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,9 +15,9 @@ _LARGE_UNPACKERS: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeSt
 
 
 def unpack_items(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> Iterator[list[Any]]:
-    """Yield the items that the decoder `unpack` of packed.py finds, in runs.
+    """Yield the items of a packed string, in lists of many items; a large string is decoded through a window.
 
-    Large strings are decoded through a window.
+    `unpack` is a decoder of packed.py, such as packed.listpack.  Raises DecodeError at a defect.
     """
     if isinstance(data, bytes):
         return unpack(data)
