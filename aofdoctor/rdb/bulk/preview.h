@@ -62,7 +62,8 @@ static int preview_add_item(encoder_chunk *c, const runs_item *item) {
 
 static const uint8_t preview_ellipsis[32] = "...";  /* 32 bytes, because the copy always moves 32 */
 
-/* Write the name of key i, and the first `words_max` words of its value, to the output from `out` on; return 0 if not handled. */
+/* Write the name of key i, and the first `words_max` words of its value, to the output from `out` on.  Returns 0 if the
+ * key is not handled. */
 static int preview_key(encoder *b, const encoder_columns *c, size_t i, unsigned words_max, preview *g) {
     int64_t name = c->name[i] - b->base, end = c->edges[i + 1] - b->base;
     runs_item item;

@@ -1,6 +1,6 @@
-/* Count records and their bytes by command, by database, over time and over the log.
+/* Count commands and their bytes by command name, by database, over time, and over the offsets of all AOF files.
  *
- * Runs over the columns of a batch and looks at no argument.  Memory is bounded: databases from RECORDS_TRACKED_DBS on
+ * Reads the columns of a batch and no arguments.  Memory is bounded: databases from RECORDS_TRACKED_DBS on
  * share a row, and a histogram with too many buckets makes them wider.
  */
 #ifndef AOFDOCTOR_RECORD_COUNTERS_H
