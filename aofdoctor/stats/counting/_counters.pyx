@@ -1,8 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Compiled counters of statistics: Python bindings of record_counters.h, heavy_hitters.h and rdb_counters.h.
-
-The pure Python fallbacks document the classes.
-"""
+"""Compiled counters of stats: bindings of record_counters.h, heavy_hitters.h, rdb_counters.h; see their fallbacks."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -376,10 +373,7 @@ cdef class KeyCounters:
             hitters_count_batch(&self.counters, data + origin, edges, argc, ids, db_p, indexes_p, count)
 
     def count_key(self, bytes head not None, size_t size, int64_t db, int64_t weight):
-        """Count one write to a key with a name of `size` bytes, by a command of `weight` bytes.
-
-        `head` has the first KEY_BYTES_COMPARED bytes of the name, or all.
-        """
+        """Count one write to a key with a name of `size` bytes, beginning with `head`, by a command of `weight` bytes."""
         cdef uint8_t padded[HITTERS_KEY_BYTES_COMPARED + SCAN_SLACK]
         if <size_t>len(head) < min(size, <size_t>HITTERS_KEY_BYTES_COMPARED):
             raise ValueError("the first bytes of a key")

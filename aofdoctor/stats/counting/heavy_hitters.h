@@ -24,7 +24,7 @@
 #define HITTERS_WAYS 8
 #define HITTERS_KEY_BYTES_KEPT 88       /* bytes that are kept of a key */
 #define HITTERS_ALWAYS_COUNTED_BITS 14        /* a record of 2^13 bytes or more is always counted */
-#define HITTERS_KEY_BYTES_COMPARED 4096      /* keys of the same length that are equal so far are one key */
+#define HITTERS_KEY_BYTES_COMPARED 4096      /* keys of the same length that are equal up to here count as one key */
 #define HITTERS_NAMES_SLOTS 16384    /* a power of two */
 #define HITTERS_NAMES_MAX 10000
 #define HITTERS_NAME_BYTES_KEPT 64       /* bytes that are kept of a name; a prefix has its delimiter in addition */
@@ -69,8 +69,8 @@ typedef struct {
     hitters_name overflow;
 } hitters_names;
 
-/* Find or create the row of a name (a prefix or a command name) of at most HITTERS_NAME_BYTES_KEPT + 1 bytes; return the
- * overflow row if the table is full. */
+/* Find or create the row of a name (a prefix or a command name) of at most HITTERS_NAME_BYTES_KEPT + 1 bytes; return
+ * the overflow row if the table is full. */
 static inline hitters_name *hitters_find_name(hitters_names *names, const uint8_t *p, size_t size) {
     uint64_t hash = hitters_hash(p, size, 0);
     for (size_t at = hash % HITTERS_NAMES_SLOTS;; at = (at + 1) % HITTERS_NAMES_SLOTS) {
@@ -122,7 +122,7 @@ typedef struct {
 
 typedef struct {
     uint64_t *tag;           /* HITTERS_SETS * HITTERS_WAYS of them; 0: the slot is free */
-    hitters_key *key;          /* the same */
+    hitters_key *key;          /* as many as of `tag` */
 } hitters_keys;
 
 static inline int hitters_is_key(const hitters_key *key, const uint8_t *p, size_t size, int64_t db) {
