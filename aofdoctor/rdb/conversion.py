@@ -74,7 +74,7 @@ class ConversionReport:
 
 
 def rdb_damage(items: ItemReader) -> CorruptValue | None:
-    """Return where and how an RDB that `items` has read to its end is damaged, or None if it is intact."""
+    """Return the damage of an RDB that the ItemReader `items` has read to its end, or None if it is intact."""
     rdb = items.rdb
     if rdb.complete and rdb.checksum != "bad":
         return None

@@ -46,7 +46,7 @@ class _ShapedType(IntEnum):
     shape: ValueShape | None
 
     def __new__(cls, number: int, shape: ValueShape | None) -> Self:
-        """Make the enum member equal to its number and keep the shape as an attribute."""
+        """Create the enum member for a type byte: an int with the shape of the type's values as an attribute."""
         member = int.__new__(cls, number)
         member._value_, member.shape = number, shape
         return member

@@ -197,7 +197,7 @@ def _zero_counts() -> list[int]:
 
 
 def _add_counts(counts: _CountsByName, rows: "Iterable[tuple[str | int | bytes | None, tuple[int, ...]]]") -> None:
-    """Add rows of (keys, bytes, keys with a TTL) to the counts under their names."""
+    """Add rows of (name, (keys, bytes, keys with a TTL)) to the counts by type, database or prefix in `counts`."""
     for name, row in rows:
         if row[0]:
             counts[name] = [a + b for a, b in zip(counts[name], row, strict=True)]

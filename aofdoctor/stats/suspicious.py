@@ -63,7 +63,7 @@ class SuspiciousEvents:
         self.tracker.flag("suspects", flushes | self._script_ids | self._admin_ids | {UNKNOWN})
 
     def begin_part(self, part_index: int, part: str, start: int) -> None:
-        """Start a new file of the AOF; `start` is its offset counted over all files."""
+        """Begin to collect events in the next file of the AOF; `start` is its offset counted over all files."""
         self._part_index, self._part = part_index, part
         self._part_starts.append((start, part))
 

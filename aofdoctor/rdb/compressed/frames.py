@@ -79,11 +79,11 @@ class Frame:
 
     @property
     def has_checksum(self) -> bool:
-        """Whether the frame ends with a checksum of its decompressed bytes."""
+        """Whether the LZ4 or Zstd frame ends with a checksum of its decompressed bytes."""
         return bool(pread(self.source, 1, self.start + _DESCRIPTOR_OFFSET)[0] & _HAS_CHECKSUM)
 
     def read_piece(self) -> bytes:
-        """Decompress and return the next bytes, at most PIECE_SIZE; empty at the end of the frame and at a defect."""
+        """Decompress the next bytes of the frame, at most PIECE_SIZE; empty at the end of the frame and at a defect."""
         while self.end is None and not self.note:
             if out := self._decompress_some():
                 return out

@@ -36,7 +36,7 @@ class _FrameReader:
         self.pieces: deque[bytes] = deque()
 
     def reach(self, offset: int) -> bool:
-        """Decompress until the byte at a decompressed `offset` is kept; return False if the frame ends before it."""
+        """Decompress until this reader keeps the byte at `offset` of the RDB; return False if the RDB ends before it."""
         while self.frame.bytes_out <= offset:
             if not (piece := self.frame.read_piece()):
                 return False
@@ -46,7 +46,7 @@ class _FrameReader:
         return True
 
     def copy(self, view: memoryview, offset: int) -> int:
-        """Copy kept bytes from a decompressed `offset` on into `view`; return how many were copied."""
+        """Copy decompressed bytes that this reader still keeps, from `offset` of the RDB on, into `view`; return their number."""
         at, done = self.start, 0
         for piece in self.pieces:
             if offset + done < at + len(piece):
@@ -69,7 +69,7 @@ class DecompressedSource:
         self._prefix = b""
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from a decompressed `offset`, and return the number of bytes copied; 0 at the end.
+        """Fill `view` with decompressed bytes from `offset` of the RDB on; return how many, 0 at the end.
 
         Fewer bytes than requested are copied if the chosen reader does not have all of them.
         """
@@ -85,10 +85,10 @@ class DecompressedSource:
         return reader.copy(view, offset)
 
     def forget(self, offset: int) -> None:
-        """Do nothing: earlier bytes are not kept for the caller."""
+        """Do nothing: earlier bytes cannot be released, because they are decompressed again on demand."""
 
     def drain(self) -> Frame:
-        """Decompress the frame to its end or to a defect, and return it; `size` is then known."""
+        """Decompress the compressed RDB to its end or to a defect, and return its Frame; `size` is then known."""
         reader = max(self._readers, key=_bytes_out, default=None) or self._start_reader()
         while reader.reach(reader.frame.bytes_out):
             pass
@@ -96,7 +96,7 @@ class DecompressedSource:
         return reader.frame
 
     def _reader_for(self, offset: int) -> _FrameReader:
-        """Return the reader that keeps a decompressed `offset` or is closest before it; else a new one."""
+        """Return the decompressing reader that keeps `offset` of the RDB or is closest before it; else a new one."""
         for reader in self._readers:
             if reader.start <= offset < reader.frame.bytes_out:
                 return reader
@@ -104,9 +104,9 @@ class DecompressedSource:
         return max(behind, key=_bytes_out) if behind else self._start_reader()
 
     def _start_reader(self) -> _FrameReader:
-        """Start a reader at the beginning of the frame.
+        """Start another decompression of the RDB from its beginning.
 
-        If there are already three, the new one replaces the one that has read the least.
+        If three readers exist already, the new one replaces the one that has read the least.
         """
         if len(self._readers) == _MAX_READERS:
             self._readers.remove(min(self._readers, key=_bytes_out))

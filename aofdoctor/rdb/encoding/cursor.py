@@ -73,7 +73,7 @@ class LargeString:
                 return
 
     def read(self, limit: int | None = None) -> bytes:
-        """Return all bytes of the string, or the first `limit`."""
+        """Read all bytes of the large string into memory, or the first `limit`."""
         out, size = [], 0
         for piece in self.pieces():
             out.append(piece)
@@ -229,7 +229,7 @@ class Cursor:
             raise DecodeError(self.offset, "the file ends inside a string")
 
     def _load(self, need: int) -> None:
-        """Drop the window's bytes before the reading position, and read until at least `need` bytes follow it."""
+        """Refill the bytes in memory from the file, so that at least `need` bytes follow the reading position."""
         rest = self._data[self._at :]
         self._base, self._at = self._base + self._at, 0
         size = max(self._window, need)

@@ -53,7 +53,7 @@ class RespExporter:
 
     @property
     def db(self) -> int:
-        """The database that is selected after the commands so far."""
+        """The database that the commands yielded so far have selected."""
         return self._exporter.db
 
     def __iter__(self) -> Iterator[RespPiece]:
@@ -85,7 +85,7 @@ class RespExporter:
         return stop, at
 
     def _encode_reread_key(self, batch: ItemBatch, at: int) -> bool:
-        """Read a key again that is only partly in the window, and encode it; return False if this is not possible."""
+        """Encode a key that is only partly in memory, by reading it again from the file; return False if impossible."""
         start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
         if start >= self._items.window.base or end - start > _REREAD_MAX or batch.columns.name[at] < 0:
             return False

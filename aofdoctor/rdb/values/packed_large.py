@@ -89,7 +89,7 @@ class _PackedWindow:
 
     @property
     def offset(self) -> int:
-        """The reading position, an offset in the packed string."""
+        """The reading position in the packed string, in bytes."""
         return self._base + self.at
 
     @property
@@ -98,7 +98,7 @@ class _PackedWindow:
         return self.value.size - self.offset
 
     def fill(self, size: int) -> bool:
-        """Read until the window has `size` bytes after the reading position; return False if the string has fewer."""
+        """Read until `size` bytes after the reading position are in memory; return False if the string has fewer."""
         if len(self.data) - self.at >= size:
             return True
         pieces = [self.data[self.at :]]
@@ -117,7 +117,7 @@ class _PackedWindow:
         return self.data[self.at - size : self.at]
 
     def skip(self, size: int) -> None:
-        """Move the reading position forward by `size` bytes without holding them."""
+        """Move the reading position in the packed string forward by `size` bytes without holding them."""
         end = self.offset + size
         while self._base + len(self.data) < end and (piece := next(self._pieces, b"")):
             self._base, self.data = self._base + len(self.data), piece

@@ -62,7 +62,7 @@ def _probe(
 
 
 def _item_score(buffer: bytearray, columns: ItemColumns, end: int) -> int:
-    """Score the first item of `columns` as a guess whether it is real; -1 if no server writes such an item."""
+    """Score how plausible the first item of `columns` is, by its key's name; -1 if no server writes such an item."""
     if not is_plausible_item(columns, 0):
         return -1
     return name_score(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0

@@ -54,7 +54,7 @@ class ItemColumns:
 
 
 class _WalkStopped(Exception):
-    """Raised by a step of the walker to end the run, with the reason."""
+    """Raised by an instruction of the RDB walker to end the walk, with the reason."""
 
     def __init__(self, reason: StopReason) -> None:
         self.reason = reason

@@ -233,5 +233,5 @@ LAYOUTS = {"redis": _layout(_REDIS), "valkey": _layout(_SHARED | _typed(ValkeyRd
 
 
 def layout_of(magic: bytes) -> Layout:
-    """Return the walker's program for the dialect that an RDB's magic states."""
+    """Return the compiled layouts of all RDB items, for the dialect (redis or valkey) that a magic states."""
     return LAYOUTS[dialect_of(magic)]

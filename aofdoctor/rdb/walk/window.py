@@ -88,7 +88,7 @@ class WalkWindow:
         return self.crc
 
     def _should_flush(self) -> bool:
-        """Decide whether to deliver the items now, because their bytes would have to be decompressed again later."""
+        """Decide whether to deliver the items now, because a compressed RDB would be decompressed again for later reads."""
         columns = self.columns
         return (
             self._max_batch_span is not None

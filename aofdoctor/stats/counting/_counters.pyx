@@ -373,7 +373,7 @@ cdef class KeyCounters:
             hitters_count_batch(&self.counters, data + origin, edges, argc, ids, db_p, indexes_p, count)
 
     def count_key(self, bytes head not None, size_t size, int64_t db, int64_t weight):
-        """Count one write to a key with a name of `size` bytes, beginning with `head`, by a command of `weight` bytes."""
+        """Count one write to a key name of `size` bytes, beginning with `head`, by a command of `weight` bytes."""
         cdef uint8_t padded[HITTERS_KEY_BYTES_COMPARED + SCAN_SLACK]
         if <size_t>len(head) < min(size, <size_t>HITTERS_KEY_BYTES_COMPARED):
             raise ValueError("the first bytes of a key")

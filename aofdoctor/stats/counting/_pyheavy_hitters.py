@@ -38,14 +38,17 @@ def _hash(data: bytes, seed: int) -> int:
 
 
 class NameCounts:
-    """Adds up a count, bytes and a second number for each name; after NAMES_MAX names, further ones share a row."""
+    """A bounded table with a count, a number of bytes and a second sum for each key prefix or command name.
+
+    After NAMES_MAX names, further ones share a row.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[bytes, list[int]] = {}
         self.overflow = [0, 0, 0]
 
     def add(self, name: bytes, size: int, extra: int) -> None:
-        """Count a name once, and add `size` to its bytes and `extra` to its second sum."""
+        """Count a key prefix or command name once, and add `size` to its bytes and `extra` to its second sum."""
         if name in self.counts or len(self.counts) < NAMES_MAX:
             row = self.counts.setdefault(name, [0, 0, 0])
         else:
@@ -54,11 +57,11 @@ class NameCounts:
             row[column] += value
 
     def rows(self) -> list[NameRow]:
-        """Return (name, count, bytes, second sum) of each name, in no particular order."""
+        """Return (prefix or command name, count, bytes, second sum) for each, in no particular order."""
         return [(name, row[0], row[1], row[2]) for name, row in self.counts.items()]
 
     def overflow_row(self) -> tuple[int, int, int]:
-        """Return (count, bytes, second sum) of all names that had no row of their own."""
+        """Return (count, bytes, second sum) of all prefixes or command names that have no row of their own."""
         return self.overflow[0], self.overflow[1], self.overflow[2]
 
 
@@ -200,20 +203,20 @@ class KeyCounters:
 
     @property
     def by_bytes(self) -> list[HeavyHitterRow]:
-        """The keys with the most bytes written to them; count, error and variance are in bytes."""
+        """A row for each key with the most bytes written to it; count, error and variance are in bytes."""
         return self._bytes.rows()
 
     @property
     def by_writes(self) -> list[HeavyHitterRow]:
-        """The keys with the most commands that write to them; count, error and variance are in commands."""
+        """A row for each key with the most commands that write to it; count, error and variance are in commands."""
         return self._writes.rows()
 
     @property
     def max_other_bytes(self) -> int:
-        """The most bytes that a key missing from `by_bytes` can have, not counting the error of sampling."""
+        """The most bytes that can have been written to a key without a row in `by_bytes`, ignoring sampling errors."""
         return self._bytes.max_untracked()
 
     @property
     def max_other_writes(self) -> int:
-        """The most writes that a key missing from `by_writes` can have, not counting the error of sampling."""
+        """The most commands that can have written to a key without a row in `by_writes`, ignoring sampling errors."""
         return self._writes.max_untracked()

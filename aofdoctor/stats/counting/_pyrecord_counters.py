@@ -106,17 +106,17 @@ class RecordCounters:
 
     @property
     def by_id(self) -> list[tuple[int, int]]:
-        """(commands, bytes) for each command id from 0 on."""
+        """The counted (commands, bytes) for each command id from 0 on."""
         return [(commands, size) for commands, size in self._by_id]
 
     @property
     def by_db(self) -> list[tuple[int, int]]:
-        """(commands, bytes) for each tracked database, then for all others, then for the unknown one."""
+        """The counted (commands, bytes) for each tracked database, then for all others, then for the unknown one."""
         return [(commands, size) for commands, size in self._by_db]
 
     @property
     def untimed(self) -> tuple[int, int]:
-        """(commands, bytes) of the commands without a time: no timestamp annotation precedes them in their file."""
+        """The counted (commands, bytes) without a time, because no timestamp annotation precedes them in their file."""
         return self._untimed[0], self._untimed[1]
 
     @property

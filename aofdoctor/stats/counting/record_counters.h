@@ -15,8 +15,8 @@
 enum { RECORDS_TRACKED_DBS = 1024, RECORDS_OTHER_DBS_ROW = RECORDS_TRACKED_DBS, RECORDS_UNKNOWN_DB_ROW, RECORDS_DB_ROWS };
 enum { RECORDS_MAX_BUCKETS = 1024, RECORDS_BURST_KINDS = 2 };
 
-/* One bucket of a histogram.  kinds: the number of commands of each burst kind (deletes, expiries); first_at: the offset
- * of the first of them, counted over all files, or -1. */
+/* One bucket of a histogram.  kinds: the number of commands of each burst kind (deletes, expiries); first_at: the
+ * offset of the first of them, counted over all files, or -1. */
 typedef struct {
     int64_t commands, bytes, kinds[RECORDS_BURST_KINDS], first_at[RECORDS_BURST_KINDS];
 } records_bucket;
