@@ -64,7 +64,7 @@ class ConversionReport:
     dropped_hints: Counter[str] = field(default_factory=Counter)
 
     def record_loss(self, db: int, key: bytes, type_name: str, reason: str) -> None:
-        """Count a loss, and keep its details while fewer than LOSSES_NAMED_MAX are kept.
+        """Count information that the target cannot represent; keep its details for the first LOSSES_NAMED_MAX losses.
 
         An unknown database (-1) is recorded as 0, and only the first 1,024 bytes of the key's name are kept.
         """

@@ -88,12 +88,12 @@ class ItemBatch:
 
     @property
     def span(self) -> Span:
-        """The range of the RDB from the start of the first item to the end of the last."""
+        """The range of the RDB from the start of the batch's first item to the end of its last."""
         return Span(self.columns.edges[self.first], self.columns.edges[self.stop])
 
     @property
     def key_count(self) -> int:
-        """The number of items in the batch that are keys."""
+        """The number of RDB items in this batch that are keys."""
         if len(self) == self.columns.count:
             return self.columns.key_count
         return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
@@ -103,7 +103,7 @@ class ItemBatch:
         return Span(self.columns.edges[i], self.columns.edges[i + 1])
 
     def key_indexes(self) -> list[int]:
-        """Return the column indexes of those items of the batch that are keys."""
+        """Return the column indexes of those RDB items of the batch that are keys."""
         return [i for i, name in enumerate(self.columns.name[self.first : self.stop], self.first) if name >= 0]
 
     def key_at(self, i: int) -> KeyItem:

@@ -282,7 +282,7 @@ class _StatsCollector:
         self.largest.offer(batch.record_span(i).size, make_record)
 
     def _count_keys(self, batch: RecordBatch, index_array: "array[int] | None") -> None:
-        """Count the first keys of the commands of a batch; a batch with a large command is counted one by one."""
+        """Count the first keys of the commands of a batch; an oversized command's key is read from the file."""
         if not batch.oversized:
             self.key_counters.count_batch(batch, self.tracker.db, index_array)
             return

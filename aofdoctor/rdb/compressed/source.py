@@ -36,7 +36,7 @@ class _FrameReader:
         self.pieces: deque[bytes] = deque()
 
     def reach(self, offset: int) -> bool:
-        """Decompress until this reader keeps the byte at `offset` of the RDB; return False if the RDB ends before it."""
+        """Decompress until this reader keeps the byte at `offset` of the RDB; return False if the RDB is shorter."""
         while self.frame.bytes_out <= offset:
             if not (piece := self.frame.read_piece()):
                 return False
@@ -46,7 +46,10 @@ class _FrameReader:
         return True
 
     def copy(self, view: memoryview, offset: int) -> int:
-        """Copy decompressed bytes that this reader still keeps, from `offset` of the RDB on, into `view`; return their number."""
+        """Copy bytes that this reader still keeps, from `offset` of the decompressed RDB on, into `view`.
+
+        Returns the number of bytes copied.
+        """
         at, done = self.start, 0
         for piece in self.pieces:
             if offset + done < at + len(piece):
@@ -85,7 +88,7 @@ class DecompressedSource:
         return reader.copy(view, offset)
 
     def forget(self, offset: int) -> None:
-        """Do nothing: earlier bytes cannot be released, because they are decompressed again on demand."""
+        """Do nothing: only the last few MiB of decompressed bytes are kept in any case."""
 
     def drain(self) -> Frame:
         """Decompress the compressed RDB to its end or to a defect, and return its Frame; `size` is then known."""

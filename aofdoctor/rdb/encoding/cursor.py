@@ -117,14 +117,14 @@ class Cursor:
         self._base, self._at, self._data, self._window = offset, 0, b"", _FIRST
 
     def byte(self) -> int:
-        """Read one byte as a number."""
+        """Read the next byte of the file as a number."""
         if self._at >= len(self._data):
             self._load(1)
         self._at += 1
         return self._data[self._at - 1]
 
     def take(self, size: int) -> bytes:
-        """Read `size` raw bytes; callers ask for no more than LARGE_STRING_SIZE."""
+        """Read the next `size` bytes of the file; callers ask for no more than LARGE_STRING_SIZE."""
         end = self._at + size
         if end > len(self._data):
             self._load(size)
@@ -134,7 +134,7 @@ class Cursor:
         return piece
 
     def number(self, size: int = 8, signed: bool = False) -> int:
-        """Read a little-endian integer of `size` bytes."""
+        """Read the next `size` bytes of the file as a little-endian integer."""
         return int.from_bytes(self.take(size), "little", signed=signed)
 
     def length(self) -> int:

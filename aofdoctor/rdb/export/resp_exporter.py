@@ -95,7 +95,10 @@ class RespExporter:
         return stop == BulkStop.DONE
 
     def _take_counts(self) -> None:
-        """Add the encoder's counts of keys to the report; all keys since the last call are in one database."""
+        """Add the numbers of keys that the compiled encoder has encoded since the last call to the report.
+
+        All these keys are in one database.
+        """
         keys, hints = self._encoder.take_counts()
         self._exporter.db = self._encoder.db
         for name, count in zip(TYPE_NAMES, keys, strict=True):

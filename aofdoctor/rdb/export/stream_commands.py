@@ -62,7 +62,7 @@ class _StreamState:
 def stream_commands(
     parts: Callable[[bool], Iterator[StreamPart]], key: bytes, capabilities: Capabilities
 ) -> Iterator[CommandArgs | Unsupported]:
-    """Yield the commands that recreate the stream `key`, and an Unsupported for each part that they cannot.
+    """Yield the commands that recreate the stream `key`, and an Unsupported for each part that no command can recreate.
 
     `parts(entries)` decodes the stream from the start, with its entries or without.
     """
@@ -149,7 +149,7 @@ def _enter_consumer(state: _StreamState, consumer: Consumer) -> Iterator[Command
 
 
 def _create_idle_consumer(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
-    """Create the previous consumer if no XCLAIM has created it, because it has no pending entries."""
+    """Create the previous consumer of the group if no XCLAIM has created it, because it has no pending entries."""
     if not state.consumer_not_created:
         return
     state.consumer_not_created = False

@@ -55,7 +55,7 @@ class KeySearch:
         self.steps_left = _BASE_STEPS + _STEPS_PER_BYTE * (end or 0)
 
     def find(self, start: int, min_end: int, stop: int | None = None) -> int | None:
-        """Return the first offset in [start, stop) where keys seem to begin, or None.
+        """Return the first offset in [start, stop) where keys of the damaged RDB seem to begin, or None.
 
         The items from there must be walkable to beyond the offset `min_end`.
         """
@@ -100,7 +100,7 @@ class KeySearch:
             at += 1
 
     def find_outside_value(self, start: int, min_end: int) -> int | None:
-        """Find where keys seem to begin, as `find` does, but prefer keys hidden inside the first apparent key.
+        """Find where keys of the damaged RDB seem to begin, as `find` does, but prefer keys hidden in the first one.
 
         An apparent first key that contains at least two keys probably has a damaged length that swallowed them.
         """
@@ -127,7 +127,7 @@ class KeySearch:
         return window.columns.edges[1] if window.columns.key_count else None
 
     def count_keys(self, place: int, until: int | None) -> int:
-        """Count the keys that can be walked from offset `place` to offset `until`."""
+        """Count the keys of the RDB that can be walked from offset `place` to offset `until`."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
         keys, reason = 0, StopReason.FULL
         while self.steps_left > 0 and reason == StopReason.FULL:
@@ -138,7 +138,7 @@ class KeySearch:
         return keys
 
     def _walks_well(self, place: int, min_end: int) -> bool:
-        """Decide whether plausible items can be walked from offset `place`, however large they are."""
+        """Decide whether plausible RDB items can be walked from offset `place`, however large they are."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
         score, columns = 0, window.columns
         while self.steps_left > 0:

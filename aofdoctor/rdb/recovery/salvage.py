@@ -66,7 +66,7 @@ class _RdbSalvager:
                 window.restart(place, -1)
 
     def _find_resume_offset(self) -> int | None:
-        """Return the offset where keys begin again, or None.
+        """Return the offset where keys begin again after the place where the walk failed, or None.
 
         Drops the last items from the columns if a damaged length had made one item of several keys.
         """

@@ -99,7 +99,7 @@ class TargetFormat(NamedTuple):
 
     @property
     def magic(self) -> bytes:
-        """The first nine bytes of an RDB in this format."""
+        """The magic of an RDB in this format, its first nine bytes."""
         return b"VALKEY%03d" % self.version if self.dialect == "valkey" else b"REDIS%04d" % self.version
 
     def supports(self, dialect: str, byte: int) -> bool:
@@ -166,7 +166,7 @@ class _ItemRewriter:
         return True
 
     def _can_shift_in_place(self, batch: ItemBatch) -> bool:
-        """Whether the expiries of a batch can be changed without moving bytes.
+        """Whether the expiries in a batch of RDB items can be changed without moving bytes.
 
         Keys may have nothing but an expiry in ms before their type byte, and no field may have an expiry.
         """

@@ -50,7 +50,7 @@ class StreamEntry(NamedTuple):
 
 
 class StreamMeta(NamedTuple):
-    """The counters of a stream, which follow its entries; the last three are None before Redis 7.0."""
+    """The counters of a stream, which an RDB stores after its entries; the last three are None before Redis 7.0."""
 
     length: int
     last_id: StreamId

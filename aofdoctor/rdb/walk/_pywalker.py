@@ -38,9 +38,9 @@ class ItemColumns:
         self.name, self.value, self.expire, self.idle, self.db = (array("q", bytes(8 * capacity)) for _ in range(5))
 
     def append(self, kind: int, value: int, end: int) -> None:
-        """Append an item that is no key: type byte or opcode `kind`, content from offset `value`, end at offset `end`.
+        """Append an RDB item that is no key; it begins where the previous item ended.
 
-        It begins where the previous item ended.
+        `kind` is its type byte or opcode, `value` the offset of its content, `end` the offset after it.
         """
         i = self.count
         self.kind[i], self.name[i], self.value[i], self.edges[i + 1] = kind, -1, value, end
@@ -48,7 +48,7 @@ class ItemColumns:
         self.count += 1
 
     def truncate(self, count: int) -> None:
-        """Keep only the first `count` items."""
+        """Keep only the first `count` of the RDB items in these columns."""
         self.count = count
         self.key_count = sum(name >= 0 for name in self.name[:count])
 

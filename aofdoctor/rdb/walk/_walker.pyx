@@ -114,7 +114,7 @@ cdef class ItemColumns:
         return self.columns.key_count
 
     def truncate(self, size_t count):
-        """Keep only the first `count` items."""
+        """Keep only the first `count` of the RDB items in these columns."""
         if count > self.columns.count:
             raise ValueError(count)
         self.columns.count = count
@@ -123,7 +123,7 @@ cdef class ItemColumns:
             self.columns.key_count += self.columns.name[i] >= 0
 
     def append(self, uint16_t kind, int64_t value, int64_t end):
-        """Append an item that is no key and that begins where the previous one ended; see _pywalker.py."""
+        """Append an RDB item that is no key and that begins where the previous one ended; see _pywalker.py."""
         cdef walk_columns *c = &self.columns
         cdef size_t i = c.count
         if i >= c.capacity:

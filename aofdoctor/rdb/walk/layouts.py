@@ -182,7 +182,7 @@ def _encode_address(at: int) -> bytes:
 
 
 def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
-    """Return the program of the layout `body`, for address `at`; `depth` is the number of loops around it."""
+    """Return the walker's program for the layout `body`, to be placed at address `at`, inside `depth` loops."""
     code = b""
     for step in body:
         here = at + len(code)
@@ -200,7 +200,10 @@ def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
 
 
 def _assemble_case(case: Case, at: int, depth: int) -> bytes:
-    """Return the program of a Case: a jump table, then its arms, each ending in a jump to the next step or back."""
+    """Return the walker's program for a Case: a jump table, then its arms.
+
+    Each arm ends in a jump to the step after the Case, or back to its start.
+    """
     bodies = [*case.arms, *([case.default] if case.default is not None else [])]
     first = at + 4 + 2 * len(case.arms)
     sizes = [len(_assemble(body, 0, depth)) + 3 for body in bodies]
@@ -223,7 +226,7 @@ def _layout(rows: dict[int, LayoutBody]) -> Layout:
 
 
 def _typed(types: Iterable[RdbType | ValkeyRdbType]) -> dict[int, LayoutBody]:
-    """Return the layout of every type that has a known value shape, by type byte."""
+    """Return the layout of every RDB type that has a known value shape, by type byte."""
     return {type_: _SHAPES[type_.shape] for type_ in types if type_.shape}
 
 

@@ -51,7 +51,7 @@ class WalkWindow:
         return self.base + self.at
 
     def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
-        """Walk until the columns are full or something stops the walk; return (the reason, the steps that are left).
+        """Walk the RDB until the columns are full or something stops the walk; return (the reason, the steps left).
 
         END_OF_DATA means the end of the source, or the limit.
         """
@@ -88,7 +88,7 @@ class WalkWindow:
         return self.crc
 
     def _should_flush(self) -> bool:
-        """Decide whether to deliver the items now, because a compressed RDB would be decompressed again for later reads."""
+        """Decide whether to deliver the items now, so that a compressed RDB need not be decompressed again for them."""
         columns = self.columns
         return (
             self._max_batch_span is not None
@@ -97,7 +97,7 @@ class WalkWindow:
         )
 
     def _load(self) -> bool:
-        """Move the window forward and fill it from the source; return False if there are no more bytes."""
+        """Move the window forward over the RDB and fill it; return False if there are no more bytes."""
         if self.verify:
             self.checksum()
         rest, end = self.data_end - self.at, self._end()

@@ -67,12 +67,12 @@ class RdbKeyCounters:
 
     @property
     def by_type(self) -> list[RdbCountsRow]:
-        """(keys, bytes, keys with a TTL) for each type byte from 0 on."""
+        """The counted (keys, bytes, keys with a TTL) for each type byte from 0 on."""
         return [(keys, size, expires) for keys, size, expires in self._by_type]
 
     @property
     def by_db(self) -> list[RdbCountsRow]:
-        """(keys, bytes, keys with a TTL) for each tracked database, then for all others, then for the unknown one."""
+        """The counted (keys, bytes, keys with a TTL) for each tracked database, then all others, then the unknown one."""
         return [(keys, size, expires) for keys, size, expires in self._by_db]
 
     @property
@@ -87,7 +87,7 @@ class RdbKeyCounters:
 
 
 def _decode_name(data: bytes, at: int) -> bytes | None:
-    """Decode the beginning of the RDB string at index `at` of `data`, as far as a prefix can reach.
+    """Decode the key name (an RDB string) at index `at` of `data`, as far as a prefix can reach.
 
     None if `data` does not hold that much of it, or if no string is there.
     """

@@ -11,7 +11,7 @@ _EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)  # a Bucket (constants.py) without its numb
 
 
 class _Buckets:
-    """A histogram of commands in buckets of equal width, which grows when more than MAX_BUCKETS would be needed."""
+    """A histogram of commands in at most MAX_BUCKETS buckets of equal width; the width grows as needed."""
 
     def __init__(self, width: int, factors: Sequence[int]) -> None:
         if width < 1:
