@@ -72,7 +72,7 @@ class RdbKeyCounters:
 
     @property
     def by_db(self) -> list[RdbCountsRow]:
-        """The counted (keys, bytes, keys with a TTL) for each tracked database, then all others, then the unknown one."""
+        """Counted (keys, bytes, keys with a TTL) for each tracked database, then all others, then the unknown one."""
         return [(keys, size, expires) for keys, size, expires in self._by_db]
 
     @property
