@@ -94,7 +94,7 @@ class TargetFormat(NamedTuple):
 
     @classmethod
     def from_version(cls, version: int, shift_ms: int = 0) -> "TargetFormat":
-        """Derive the dialect from the RDB version: 80 and above are Valkey's."""
+        """Derive the dialect from the version: 80 and above are Valkey's."""
         return cls("valkey" if version >= _VALKEY else "redis", version, shift_ms)
 
     @property
@@ -238,7 +238,7 @@ class _ItemRewriter:
             yield from self.copy_bytes(item.span)
         elif item.kind in _HINTS:
             self.report.dropped_hints[_HINTS[item.kind]] += 1
-        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a hash template's names are written with each hash
+        elif item.kind != _TEMPLATE or self.dialect != "redis":  # a template's names are written with each hash
             kind, why = (
                 _KINDS.get(item.kind, f"opcode {item.kind}"),
                 OPCODE_LOSSES.get(item.kind, "it is not known there"),

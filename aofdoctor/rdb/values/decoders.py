@@ -26,7 +26,7 @@ from aofdoctor.rdb.values.unpack import unpack_items
 
 FlatRun = list[Any]  # one or more whole elements of a value, one after the other in one flat list
 _TIME_MAX = (1 << 63) - 1
-_TIME_DIGITS = 18  # digits of an expiry in milliseconds or of a hash template's id, at most
+_TIME_DIGITS = 18  # digits of an expiry in milliseconds or of a template's id, at most
 _PLAIN, _PACKED = 1, 2  # containers of a quicklist node
 # Sizes of a score that have no text (rdbLoadDoubleValue).
 _SPECIAL = {253: float("nan"), 254: float("inf"), 255: float("-inf")}
