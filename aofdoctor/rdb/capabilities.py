@@ -1,6 +1,6 @@
-"""The commands that a target server has, as far as exporting an RDB depends on them.
+"""Name the commands that a target server may lack, as far as exporting an RDB as commands depends on them.
 
-This module only defines the value; server/versions.py knows which server
+This module only defines the type; server/versions.py knows which server
 version has which capabilities and passes them down.
 """
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Capabilities(NamedTuple):
-    """The commands of a target server that appeared after Redis 2.6, with the version that added each.
+    """Which commands introduced after Redis 2.6 the target server of an export supports.
 
     `has_streams`: the stream type (5.0).  `has_createconsumer`: XGROUP CREATECONSUMER (6.2).
     `has_stream_counters`: ENTRIESADDED, MAXDELETEDID and ENTRIESREAD (7.0).

@@ -1,7 +1,7 @@
-"""How an RDB begins: the magic, the format version, the dialect, and the envelope of a compressed RDB.
+"""Recognize an RDB by its first bytes: magic, format version, dialect, and the envelope of a compressed RDB.
 
-Everything here is decided by the first 64 bytes of a source, and damaged beginnings are recognized where possible.
-Which type numbers a version writes is known here too, because it depends on the magic alone.
+The dialect, redis or valkey, decides what type bytes and opcodes mean.  Only the first 64 bytes are read, and damaged
+beginnings are recognized where possible.  The module also knows the newest type that each format version can contain.
 """
 
 import re
@@ -12,6 +12,7 @@ from aofdoctor.source import Source, pread
 MAGIC_SIZE = 9
 MAGIC_PATTERN = re.compile(rb"REDIS[0-9]{4}|VALKEY[0-9]{3}")
 CAN_FOLLOW_RDB = re.compile(rb"\Z|\*[0-9]{1,18}\r\n\$|#[A-Z]+:")  # the end of the file, a command or an annotation
+# The first AUX field, redis-ver or valkey-ver, by which an RDB with a damaged magic is recognized.
 _WRITER = re.compile(rb".{9}\xfa.{1,2}(redis|valkey)-ver", re.DOTALL)
 
 # A compressed stream of Valkey is an envelope of seven bytes and a frame of the codec.  The envelope holds "VCS", the
@@ -24,7 +25,10 @@ _ENVELOPES = {b"VCS\x01\x01\0\x01": "LZ4", b"VCS\x01\x02\0\x01": "Zstd"}
 
 
 def compression_codec(source: Source) -> str:
-    """Return the codec of a compressed RDB at the start of `source`, LZ4 or Zstd; empty if it is not compressed."""
+    """Return the codec of a Valkey-compressed RDB at the start of `source`, LZ4 or Zstd; empty for a plain RDB.
+
+    This is compression of the whole RDB as a stream, not of single strings with LZF.
+    """
     data = pread(source, FRAME_OFFSET + 4, 0)
     by_frame = _FRAMES.get(data[FRAME_OFFSET:], "") if data.startswith(b"VCS\x01") else ""
     return by_frame or _ENVELOPES.get(data[:FRAME_OFFSET], "")
@@ -40,26 +44,27 @@ def is_rdb(source: Source) -> bool:
 
 
 def version_of(magic: bytes) -> int:
-    """Return the format version that a magic states; 0 if it is no valid magic."""
+    """Return the RDB version in a magic such as REDIS0011 (11) or VALKEY080 (80); 0 if it is no valid magic."""
     return int(magic[-3:]) if MAGIC_PATTERN.fullmatch(magic) else 0
 
 
 def dialect_of(magic: bytes) -> str:
-    """Return which server's numbering of types and opcodes applies after this magic: redis or valkey."""
+    """Return whether the type bytes and opcodes after an RDB's magic are numbered as in redis or as in valkey."""
     return "valkey" if magic.startswith(b"VALKE") else "redis"
 
 
 def read_dialect(source: Source) -> str:
-    """Return the dialect of the RDB at the start of `source`."""
+    """Return the dialect, redis or valkey, of the RDB at the start of `source`."""
     return dialect_of(pread(source, MAGIC_SIZE, 0))
 
 
 def has_checksum(magic: bytes) -> bool:
-    """Return whether RDBs of this version end with a checksum: those from version 5 on (rdb.c of Redis 2.6)."""
+    """Return whether an RDB with this magic ends with a CRC-64: all from RDB version 5 on do (rdb.c of Redis 2.6)."""
     return not magic.startswith(b"REDIS") or not 0 < version_of(magic) < 5
 
 
-# The newest type that each version writes (rdb.h of Redis 2.6 to 8.10 and Valkey 9.0).  Versions before 6 count as 6.
+# By dialect: pairs of (RDB version, highest type byte that it writes), from rdb.h of Redis 2.6 to 8.10 and Valkey 9.0.
+# RDB versions before 6 count as 6.
 _NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
     "redis": (
         (6, RdbType.HASH_ZIPLIST),
@@ -78,10 +83,10 @@ _NEWEST_TYPE: dict[str, tuple[tuple[int, int], ...]] = {
 
 
 def has_type(magic: bytes, kind: int) -> bool:
-    """Return whether servers that write this version can write a type; False for a type that is newer."""
+    """Return whether an RDB with this magic can contain the type byte `kind`; False if the type is newer."""
     return kind <= newest_type(dialect_of(magic), version_of(magic))
 
 
 def newest_type(dialect: str, version: int) -> int:
-    """Return the highest value type number that an RDB of this version can contain; 255 if unknown."""
+    """Return the highest type byte that an RDB of this dialect and version can contain; 255 for an unknown version."""
     return next((newest for known, newest in _NEWEST_TYPE[dialect] if version <= known), 255)

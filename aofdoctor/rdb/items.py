@@ -1,8 +1,9 @@
-"""Read every item of an RDB in order.  The items tile the file from the magic to the checksum.
+"""Read all items of an RDB in file order, from the magic to the checksum, without gaps.
 
 An item is either a key together with the opcodes that belong to it (expiry, idle time, frequency, metadata), or one of
-the other records between keys: an AUX field, a SELECTDB, a function library, the end mark.  Items travel in batches of
-columns; a KeyItem or OpcodeItem is a view that is made on demand.  What a value contains is not known here.
+the other records between keys: an AUX field, a SELECTDB, a function library, the EOF opcode.  Items are delivered in
+batches, as columns of numbers; KeyItem and OpcodeItem objects are made from the columns only on demand.  Values are
+not decoded here.
 """
 
 from collections.abc import Iterator
@@ -28,11 +29,11 @@ _CHECKSUM_SIZE = 8
 
 
 class KeyItem(NamedTuple):
-    """One key of an RDB.
+    """One key of an RDB: where its parts lie, its type, database and expiry.
 
     `start` is the offset of its first opcode, `name_offset` and `value_offset` are those of its encoded name and of its
-    value.  `type` is the RDB type byte, `expire_ms` is in unix milliseconds, `idle` in seconds, `freq` the LFU counter.
-    `db` and the last three are -1 where unknown or absent.
+    value, `end` is the offset after the value.  `type` is the RDB type byte, `expire_ms` is in unix milliseconds,
+    `idle` in seconds, `freq` the LFU counter.  `db`, `expire_ms`, `idle` and `freq` are -1 where unknown or absent.
     """
 
     start: int
@@ -47,23 +48,24 @@ class KeyItem(NamedTuple):
 
     @property
     def span(self) -> Span:
-        """All bytes of the key, from its first opcode to the end of its value."""
+        """The bytes of the key in the RDB, from its first opcode to the end of its value."""
         return Span(self.start, self.end)
 
     @property
     def name_span(self) -> Span:
-        """The encoded name, including its length."""
+        """The bytes of the key's encoded name in the RDB, including its length prefix."""
         return Span(self.name_offset, self.value_offset)
 
     def name(self, source: Source, limit: int = NAME_LIMIT) -> bytes:
-        """Return the name, or its first `limit` bytes."""
+        """Read the key's name from the RDB, or the first `limit` bytes of a longer one."""
         return read_short_string(source, self.name_span, limit)
 
 
 class OpcodeItem(NamedTuple):
-    """An item that is not a key.
+    """An item of an RDB that is not a key, such as an AUX field or a SELECTDB.
 
-    `kind` is its opcode, KIND_MAGIC or KIND_UNPARSED; `body_offset` is the offset of the first byte after the opcode.
+    `kind` is its opcode, or KIND_MAGIC or KIND_UNPARSED; `body_offset` is the file offset of the first byte after the
+    opcode.
     """
 
     kind: int
@@ -72,7 +74,10 @@ class OpcodeItem(NamedTuple):
 
 
 class ItemBatch:
-    """Adjacent items: those of `columns` from index `first` to `stop`.  Valid until the next batch is requested."""
+    """A run of adjacent RDB items: those in `columns` from index `first` up to, not including, `stop`.
+
+    The reader reuses the columns, so a batch is valid only until the next one is requested.
+    """
 
     def __init__(self, columns: ItemColumns, first: int = 0, stop: int | None = None) -> None:
         self.columns, self.first = columns, first
@@ -83,26 +88,26 @@ class ItemBatch:
 
     @property
     def span(self) -> Span:
-        """The bytes from the first item's start to the last item's end."""
+        """The range of the RDB from the start of the batch's first item to the end of its last."""
         return Span(self.columns.edges[self.first], self.columns.edges[self.stop])
 
     @property
     def key_count(self) -> int:
-        """The number of items that are keys."""
+        """The number of RDB items in this batch that are keys."""
         if len(self) == self.columns.count:
             return self.columns.key_count
         return sum(name >= 0 for name in self.columns.name[self.first : self.stop])
 
     def span_of(self, i: int) -> Span:
-        """Return the bytes of the item at a column index."""
+        """Return the range of the RDB that the item at column index `i` occupies."""
         return Span(self.columns.edges[i], self.columns.edges[i + 1])
 
     def key_indexes(self) -> list[int]:
-        """Return the column indexes of the keys."""
+        """Return the column indexes of those RDB items of the batch that are keys."""
         return [i for i, name in enumerate(self.columns.name[self.first : self.stop], self.first) if name >= 0]
 
     def key_at(self, i: int) -> KeyItem:
-        """Return the key at a column index."""
+        """Build the KeyItem for column index `i`, which must be a key."""
         c = self.columns
         return KeyItem(
             c.edges[i], c.name[i], c.value[i], c.edges[i + 1], c.kind[i], c.db[i], c.expire[i], c.idle[i], c.freq[i]
@@ -122,11 +127,12 @@ class ItemBatch:
 
 @dataclass(slots=True)
 class RdbInfo:
-    """The result of walking an RDB; `end` is the offset after it, or the last item boundary before damage.
+    """What reading an RDB has found out about it; `end` is the offset after it, or after the last intact item.
 
     `checksum` is ok, off (the writer computed none), bad, or unknown.  `key_count` is None if the keys could not be
-    counted.  `codec` is the compression, empty if there is none.  `end_is_known` is True if the end was found although
-    the RDB is not complete; `has_unknown_type` is True if the walk stopped at a type that is not known here.
+    counted.  `aux` maps names of AUX fields to values.  `note` describes the damage.  `codec` is LZ4 or Zstd for an RDB
+    that Valkey compressed as a whole, else empty.  `end_is_known`: the end was found although the RDB is not complete.
+    `has_unknown_type`: reading stopped at a type byte that this version cannot read.
     """
 
     magic: bytes
@@ -142,6 +148,7 @@ class RdbInfo:
     has_unknown_type: bool = False
 
 
+# The description of damage by the reason why the walker stopped; {0} is the file offset of the item in question.
 STOP_NOTES = {
     StopReason.DONE: "an end where none should be, after {0}",
     StopReason.UNKNOWN_TYPE: "no type that this version reads, at {0}",
@@ -160,9 +167,8 @@ class ItemReader:
 
     Iteration ends early at damage, and `rdb.complete` stays False.  After an unknown type the end is searched by the
     checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  After any
-    other stop it is damage, although the checksum is right.  Without `verify`, large payloads
-    are skipped and the checksum remains unknown.  Offsets are those of `decompressed(source)`.  With
-    `stop_at_window_end` every item of a batch lies in `window.buffer`, except for the start of the first one.
+    other stop this range is damage, although the checksum is right.  Without `verify`, large strings are skipped and the checksum remains unknown.  Offsets count decompressed bytes if the RDB is compressed.  With
+    `stop_at_window_end`, every item of a batch lies in `window.buffer`, except for the start of the first one.
     """
 
     def __init__(
@@ -224,10 +230,10 @@ class ItemReader:
             self.rdb.aux[_read_aux_string(self.source, first)] = _read_aux_string(self.source, second)
 
     def _is_real_end(self) -> bool:
-        """Return whether an EOF opcode is the real end of the RDB.
+        """Decide whether an EOF opcode is the real end of the RDB; the alternative is damage that reads as 0xff.
 
-        It is not if its checksum is wrong and neither the end of the file nor a command follows.  A damaged type
-        byte can read as EOF, and so can any byte after the walk has lost its way.
+        It is not the end if its checksum is wrong and neither the end of the file nor a command follows.  A damaged
+        type byte can read as EOF, and so can any byte after a damaged length.
         """
         at = self.window.offset
         if (
@@ -242,7 +248,7 @@ class ItemReader:
         return known or bool(header.CAN_FOLLOW_RDB.match(pread(self.source, 24, at + _CHECKSUM_SIZE)))
 
     def _finish(self, columns: ItemColumns) -> Iterator[ItemBatch]:
-        """Yield the EOF item and record the state of its checksum."""
+        """Yield the remaining items, the EOF opcode last, and record in `rdb` whether the checksum is right."""
         rdb, window = self.rdb, self.window
         body, end = window.offset, window.offset
         stored = pread(self.source, _CHECKSUM_SIZE, body) if header.has_checksum(rdb.magic) else b""
@@ -281,7 +287,7 @@ class ItemReader:
         rdb.note = rdb.note or note
 
     def _name_of_unknown_item(self) -> str:
-        """Return `: key NAME` for the key with the unknown type, if a printable name follows the type byte."""
+        """Return `: key NAME` for an item of unknown type, if a printable name follows its type byte; else ""."""
         at = self.window.offset + 1
         data = pread(self.source, _AUX_MAX_SIZE, at)
         size = encoded_size(data)
@@ -306,9 +312,9 @@ class ItemReader:
 
 
 def _search_checksum_end(source: Source, start: int) -> int | None:
-    """Return where an RDB ends, by its checksum alone; None if no checksum fits.
+    """Search the end of an RDB by its checksum alone; return the offset after the checksum, or None.
 
-    The end is behind the first 0xff from `start` on that is followed by the CRC of everything up to it.
+    The end is after the first 0xff (EOF opcode) from `start` on that is followed by the CRC-64 of everything up to it.
     """
     crc, at, window = 0, 0, 1 << 20
     while at < start and (data := pread(source, min(window, start - at), at)):
@@ -322,7 +328,7 @@ def _search_checksum_end(source: Source, start: int) -> int | None:
 
 
 def _read_aux_string(source: Source, span: Span) -> bytes:
-    """Return a string of an AUX field; empty if it is long or compressed."""
+    """Read the name or value of an AUX field; empty if it is longer than 256 bytes or compressed with LZF."""
     first = pread(source, 1, span.start)
     packed = first >= b"\xc3"
     return b"" if packed or span.size > _AUX_MAX_SIZE + 5 else read_short_string(source, span, _AUX_MAX_SIZE)

@@ -1,6 +1,6 @@
-"""Counts the keys of an RDB by database and by type, and how many of them have a TTL.
+"""Count the keys of an RDB by database and by type, and how many of them have a TTL.
 
-The items are counted in batches while they are walked, in constant memory: databases beyond the first 1,024 share
+Items are counted in batches while the RDB is read, in constant memory: databases beyond the first 1,024 share
 one row, because a damaged or hostile file can name any number of them.
 """
 
@@ -13,12 +13,12 @@ from aofdoctor.rdb.walk.constants import COUNTS_SIZE, EXPIRED_INDEX, EXPIRING_IN
 from aofdoctor.rdb.walk.walker import ItemColumns, count_items
 
 DBS_MAX = 1 << 10
-OTHER_DBS = -2
+OTHER_DBS = -2  # the row of all databases that have no row of their own
 _FUNCTIONS = (Opcode.FUNCTION2, Opcode.FUNCTION_PRE_GA)
 
 
 class Database(NamedTuple):
-    """Key counts of one database: all, those with a TTL, and those with a TTL in the past at the time of counting."""
+    """Key counts of one database: all keys, those with a TTL, and those with a TTL that passed before the counting."""
 
     keys: int = 0
     expires: int = 0
@@ -26,10 +26,10 @@ class Database(NamedTuple):
 
 
 class KeyCounts:
-    """Running key counts; a TTL has passed if it is before `now_ms` (unix milliseconds).
+    """Running counts of the keys of an RDB; a key is expired if its TTL ended before `now_ms` (unix milliseconds).
 
-    `dbs` maps database numbers to counts.  OTHER_DBS is the row of the databases after the first DBS_MAX, and -1 the
-    row of keys in an unknown database.
+    `dbs` maps database numbers to counts.  The row OTHER_DBS holds the databases after the first DBS_MAX, and the row
+    -1 the keys in an unknown database.
     """
 
     def __init__(self, now_ms: int) -> None:
@@ -38,7 +38,7 @@ class KeyCounts:
         self._type_counts = array("q", bytes(8 * COUNTS_SIZE))
 
     def add(self, columns: ItemColumns) -> None:
-        """Add the items of a batch."""
+        """Add the items of one batch of the RDB, given as columns, to the counts by database and type."""
         counts, at = self._type_counts, 0
         while at < columns.count:
             db = next((columns.db[i] for i in range(at, columns.count) if columns.name[i] >= 0), -1)
@@ -60,11 +60,11 @@ class KeyCounts:
 
     @property
     def function_libraries(self) -> int:
-        """The number of function libraries."""
+        """The number of function libraries in the RDB."""
         return sum(self._type_counts[kind] for kind in _FUNCTIONS)
 
     def types(self, dialect: str) -> Counter[str]:
-        """Return key counts by user-visible type (string, list ...), or `type 33` for a type that is not decoded."""
+        """Return the number of keys by type name (string, list ...); a type that cannot be decoded is `type 33`."""
         # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
         from aofdoctor.rdb.values.decoders import ValueRef, type_name
 

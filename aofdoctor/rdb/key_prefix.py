@@ -1,7 +1,7 @@
-"""The opcodes that can precede a key's type byte: expiry, idle time, frequency and, from Redis 8.6 on, metadata.
+"""Examine the opcodes before a key's type byte: expiry, idle time, frequency and, from Redis 8.6 on, metadata.
 
-The walker reads them into columns; the functions here answer two questions about the bytes of a single key.  They do
-not know the layout of the metadata itself.
+The walker reads these opcodes into columns for all keys; the functions here examine the bytes of a single key again.
+They do not know the layout of the metadata itself.
 """
 
 from aofdoctor.rdb.encoding.cursor import Cursor, DecodeError
@@ -13,13 +13,13 @@ from aofdoctor.source import Source, pread
 _KEY_META, _IDLE = int(Opcode.KEY_META), int(Opcode.IDLE)
 # Sizes in bytes, the opcode included.  The idle time is a length, so it has no fixed size.
 _FIXED_SIZES = {int(Opcode.EXPIRETIME_MS): 9, int(Opcode.EXPIRETIME): 5, int(Opcode.FREQ): 2}
-_PREFIX_MAX = 64  # bytes that are searched for the metadata
+_PREFIX_MAX = 64  # bytes before a type byte that are searched for the opcode KEY_META
 
 
 def seek_name(cursor: Cursor, start: int) -> None:
-    """Move the cursor from a key's first opcode at `start` to its name.
+    """Move the cursor from a key's first opcode, at offset `start` of the RDB, to the key's name.
 
-    Raises DecodeError at metadata, because its end is not known here.
+    Raises DecodeError at metadata (Redis 8.6), because its length is not known here.
     """
     cursor.seek(start)
     while (opcode := cursor.byte()) in (*_FIXED_SIZES, _IDLE):
@@ -32,7 +32,7 @@ def seek_name(cursor: Cursor, start: int) -> None:
 
 
 def has_key_meta(source: Source, start: int, name_offset: int) -> bool:
-    """Return whether the bytes between a key's start and its type byte contain metadata (Redis 8.6)."""
+    """Return whether a key has metadata (Redis 8.6), by the opcodes between its offset `start` and its type byte."""
     head = pread(source, min(name_offset - 1 - start, _PREFIX_MAX), start)
     at = 0
     while at < len(head) and head[at] != _KEY_META:

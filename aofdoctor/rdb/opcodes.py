@@ -1,4 +1,4 @@
-"""The type and opcode bytes of an RDB, with the names of rdb.h, and the shape of each type's value.
+"""The type bytes and opcodes of an RDB, with the names of rdb.h, and for each type how its value is laid out.
 
 The first byte of every item is a value type (then a key follows) or an opcode.  Redis and Valkey share the numbers in
 SHARED_BYTES and give some of the others different meanings: `RdbType` and `Opcode` hold the shared numbers and those
@@ -6,8 +6,8 @@ of Redis, `ValkeyRdbType` and `ValkeyOpcode` the numbers that Valkey defines for
 applies (header.dialect_of).  Members are ints, so they compare with the bytes of a file directly; code that runs once
 per key binds them to module constants first.
 
-Sources: rdb.h of Redis 2.6 to 8.8 and Valkey 9.1; for the hash templates the documents of Redis 8.10.  This module
-does not know how a shape is laid out (walk/layouts.py) or what a value means (values/decoders.py).
+Sources: rdb.h of Redis 2.6 to 8.8 and Valkey 9.1; for the hash templates the documents of Redis 8.10.  How to find the
+end of a value of each shape is in walk/layouts.py, and what it means in values/decoders.py.
 """
 
 from enum import Enum, IntEnum, auto
@@ -15,14 +15,17 @@ from typing import Self
 
 
 class ValueShape(Enum):
-    """How a value is laid out after its key's name; types with different meanings can have the same shape."""
+    """The sequence of strings and numbers that makes up a value in an RDB, after the key's name.
+
+    Types with different meanings can have the same shape: a list and a set are both a count and that number of strings.
+    """
 
     STRING = auto()  # one string; a listpack, ziplist, intset or zipmap is one string too
     STRINGS = auto()  # a count, then one string each
     STRING_PAIRS = auto()  # a count, then two strings each
     TEXT_SCORES = auto()  # a count, then a member and its score as text
     BINARY_SCORES = auto()  # a count, then a member and its score as a double
-    MODULE = auto()  # a module's type id, then self-describing parts up to an end mark
+    MODULE = auto()  # a module's type id, then parts that begin with their kind; kind 0 (RDB_MODULE_OPCODE_EOF) ends
     CONTAINERS = auto()  # a count, then the kind of each quicklist node and its string
     STREAM_1 = auto()
     STREAM_2 = auto()
@@ -34,16 +37,16 @@ class ValueShape(Enum):
     MIN_EXPIRY_AND_STRING = auto()  # the earliest expiry, then one string
     PAIRS_AND_EXPIRIES = auto()  # a count, then field, value and expiry
     ARRAY = auto()  # a count, an optional insert index, then index, tag and value
-    TEMPLATE_VALUES = auto()  # the id of a hash template, then one string for each of its fields
+    TEMPLATE_VALUES = auto()  # the id of a hash template (field names stored once), then one string for each field
 
 
 class _ShapedType(IntEnum):
-    """A type number together with the shape of its value; None where no reader of this package knows it."""
+    """A type byte of an RDB with the shape of its values; the shape is None if this package cannot read the type."""
 
     shape: ValueShape | None
 
     def __new__(cls, number: int, shape: ValueShape | None) -> Self:
-        """Make the member equal to its number and keep the shape as an attribute."""
+        """Create the enum member for a type byte: an int with the shape of the type's values as an attribute."""
         member = int.__new__(cls, number)
         member._value_, member.shape = number, shape
         return member
@@ -81,7 +84,7 @@ class RdbType(_ShapedType):
     STREAM_LISTPACKS_5 = 27, ValueShape.STREAM_5  # 8.8
     ARRAY = 28, ValueShape.ARRAY  # 8.8
     HASH_TMPL_LP = 29, None  # 8.10: written by DUMP only, and published with two different layouts
-    HASH_TMPL_LP_REF = 30, ValueShape.STRING  # 8.10: a listpack that begins with the id of its template
+    HASH_TMPL_LP_REF = 30, ValueShape.STRING  # 8.10: a listpack that begins with the id of a hash template
     HASH_TMPL_ARRAY = 31, None  # as 29
     HASH_TMPL_ARRAY_REF = 32, ValueShape.TEMPLATE_VALUES  # 8.10
     GCRA = 33, None  # behind a build flag of 8.10; announced as another type for 8.12
@@ -96,7 +99,7 @@ class ValkeyRdbType(_ShapedType):
 class Opcode(IntEnum):
     """RDB_OPCODE_* of rdb.h: the opcodes that Redis and Valkey share, and those of Redis only (242 and 243)."""
 
-    HASH_TEMPLATE = 242  # 8.10: the field names of a template that later hashes refer to
+    HASH_TEMPLATE = 242  # 8.10: field names that are stored once and that later hashes refer to by an id
     KEY_META = 243  # 8.6: metadata of the key that follows
     SLOT_INFO = 244
     FUNCTION2 = 245

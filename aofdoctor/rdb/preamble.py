@@ -1,7 +1,7 @@
 """Walk an RDB at the start of a file to its end, and read its AUX fields.
 
-The items come from items.ItemReader and are only counted here.  For a compressed RDB the end is a position in the
-compressed file, and the checksum of the frame counts where the RDB has none of its own.
+Items are only counted here, and values are not decoded.  For an RDB that Valkey compressed as a whole, the end is an
+offset in the compressed file, and the frame's checksum is used where the RDB has none of its own.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,10 @@ is_rdb = header.is_rdb
 
 
 def walk_rdb(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
-    """Walk the RDB at the start of `source` to its end; `key_counts`, if given, counts the keys on the way.
+    """Read all items of the RDB at the start of `source`; return its end, checksum state, AUX fields and damage.
 
-    The `end` of the result is a position in `source`, also if the RDB is compressed.
+    `key_counts`, if given, counts the keys on the way.  The `end` of the result is an offset in `source`, also if the
+    RDB is compressed.
     """
     stream = decompressed(source)
     items = ItemReader(stream)
@@ -39,7 +40,7 @@ def walk_rdb(source: Source, key_counts: KeyCounts | None = None) -> RdbInfo:
 
 
 def _apply_frame_result(rdb: RdbInfo, stream: DecompressedSource) -> None:
-    """Merge the state of the compressed frame into `rdb`: its end, whether it was complete, and its checksum."""
+    """Update `rdb` from the LZ4 or Zstd frame that holds it: its end in the file, completeness and checksum."""
     frame = stream.drain()
     extra = frame.bytes_out - rdb.end
     rdb.codec, rdb.end_is_known = stream.codec, frame.end is not None
@@ -55,7 +56,7 @@ def _apply_frame_result(rdb: RdbInfo, stream: DecompressedSource) -> None:
 
 
 def read_aux(source: Source) -> dict[bytes, bytes]:
-    """Return the AUX fields at the start of an RDB, from its first 64 KiB and without walking the rest."""
+    """Return the AUX fields (name to value) of an RDB, reading only its first 64 KiB."""
     items = ItemReader(BytesSource(pread(decompressed(source), _HEAD, 0)), batch_items=2)
     for batch in items:
         if any(batch.columns.kind[i] not in (KIND_MAGIC, Opcode.AUX) for i in range(len(batch))):

@@ -1,5 +1,5 @@
-"""`stats`: totals, histograms, the largest records and keys, and suspicious events of an AOF, in bounded memory.
+"""Statistics of an AOF: totals, histograms, the largest commands and keys, suspicious events, in bounded memory.
 
-May import `log`, `server`, `aof`, `rdb` and the shared vocabulary.  Verdicts and damage belong to `check`, tables and
+May import `log`, `server`, `aof`, `rdb` and the shared modules.  Verdicts and damage belong to `check`, tables and
 JSON to `cli`.
 """

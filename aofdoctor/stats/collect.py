@@ -1,7 +1,7 @@
-"""Collect the statistics of an AOF in one walk over all parts, in bounded memory.
+"""Collect the statistics of an AOF while reading all its files once, in bounded memory.
 
-Counts by command, database, time and position are exact, and so are counts by prefix unless there are too many
-prefixes.  Counts of single keys are exact for the first 16 MiB of records and then estimated from a sample
+Counts by command, database, time and position are exact, and so are counts by key prefix unless there are too many
+prefixes.  Counts of single keys are exact for the first 16 MiB of commands and then estimated from a sample
 (Space-Saving, see `stats.counting`), unless the options ask for exact ones.
 
 This module feeds the counters and assembles their results; the counting itself is in `stats.counting`.
@@ -40,7 +40,7 @@ from aofdoctor.stats.rdb_keys import BaseStats, BaseStatsCollector
 from aofdoctor.stats.suspicious import SuspiciousEvents
 from aofdoctor.stats.top_n import TopN
 
-KEYS_KEPT = 100
+KEYS_KEPT = 100  # keys in each list of the keys that are written most
 EXACT_KEY_BYTES = 16 << 20  # Bytes of records in which every key is counted; after them, keys are sampled.
 _NO_LIMIT = 1 << 62
 
@@ -49,10 +49,11 @@ StatsProgress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class StatsOptions:
-    """What to count.
+    """What the statistics of an AOF count, and how finely.
 
-    `keys`: count by key and by prefix.  A prefix ends at the delimiter number `depth`.  `every` is the width of the
-    time buckets in seconds; None chooses it.  `exact`: count the key of every write instead of a sample.
+    `keys`: also count by key and by key prefix.  A prefix ends at the delimiter number `depth` of the key's name.
+    `every` is the width of the time buckets in seconds; None chooses it.  `exact`: count the key of every write instead
+    of a sample.
     """
 
     keys: bool = True
@@ -63,7 +64,7 @@ class StatsOptions:
 
 
 class CommandCounts(NamedTuple):
-    """The number of commands with one name, database or prefix, and their bytes; `name` is None if it is unknown."""
+    """Counts of the commands with one name, database or key prefix, and their bytes; `name` is None if unknown."""
 
     name: str | int | bytes | None
     commands: int
@@ -71,7 +72,11 @@ class CommandCounts(NamedTuple):
 
 
 class LargeRecord(NamedTuple):
-    """A large record; `command` and `key` are the first bytes of its name and first key, `length` is the key's size."""
+    """One of the largest commands of an AOF: its place, size, name and first key.
+
+    `part` is the file name, `offset` the offset in it.  `command` and `key` are the first bytes of the command's name
+    and of its first key, `length` is the size of that key in bytes.
+    """
 
     part: str
     offset: int
@@ -84,7 +89,7 @@ class LargeRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeavyHitter:
-    """A key with many written bytes or writes.
+    """A key of an AOF with many bytes or many commands written to it; `count` is in bytes or commands.
 
     The true value is between `count - overcount` and `count`, and each bound has an error of `deviation`: two standard
     deviations of the sample, 0 without sampling.  `key` holds the first bytes of the name, `length` is its size.
@@ -100,7 +105,7 @@ class HeavyHitter:
 
 @dataclass(slots=True)
 class KeyStats:
-    """Commands by their first key.
+    """Commands of an AOF by prefix of their first key, and the keys that are written most, by bytes and by commands.
 
     `exact`: nothing is estimated.  Otherwise, no key outside the lists has more than `max_other_bytes` bytes or
     `max_other_writes` writes.
@@ -117,7 +122,7 @@ class KeyStats:
 
 @dataclass(slots=True)
 class Stats:
-    """The statistics of an AOF: totals of all of it, and from `selected` on, those of the selected commands.
+    """The statistics of an AOF: fields from `selected` on cover the selected commands, those before it all of it.
 
     Sizes are in bytes, times in unix seconds.
     """
@@ -150,15 +155,15 @@ def collect_stats(
     window: int = WINDOW,
     room: int = BATCH_RECORDS,
 ) -> Stats:
-    """Read all parts and count; `progress` is called with the number of bytes read so far.
+    """Read all files of an AOF once and count its commands and keys; `progress` is called with the bytes read so far.
 
-    `window` (bytes) and `room` (records) limit a batch; the result does not depend on them.
+    `window` (bytes) and `room` (commands and annotations) limit a batch; the result does not depend on them.
     """
     return _StatsCollector(aof, selection, options, progress, window, room).run()
 
 
 class _StatsCollector:
-    """The walk of `collect_stats`, which feeds all counters."""
+    """The state of one `collect_stats` call: reads all files of an AOF and feeds all counters."""
 
     def __init__(
         self,
@@ -201,7 +206,7 @@ class _StatsCollector:
         stats.suspicious_events = self.suspicious_events.findings(self.record_counters)
         return stats
 
-    # -- one part --
+    # -- reading one file (part) of the AOF --
 
     def _add_part(self, part_index: int, part: AofPart, source: Source) -> None:
         stats, state, commands_before = self.stats, self.tracker.state, self.stats.commands
@@ -257,7 +262,7 @@ class _StatsCollector:
             self.progress(log_offset + batch.edges[batch.count])
 
     def _offer_record(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Offer a record to the list of the largest."""
+        """Offer command `i` of a batch to the list of the largest commands."""
 
         def make_record() -> LargeRecord:
             name, key = next(batch.args(i)), first_key(batch, i)
@@ -277,7 +282,7 @@ class _StatsCollector:
         self.largest.offer(batch.record_span(i).size, make_record)
 
     def _count_keys(self, batch: RecordBatch, index_array: "array[int] | None") -> None:
-        """Count the first keys of a batch; a batch with a large record is counted record by record."""
+        """Count the first keys of the commands of a batch; an oversized command's key is read from the file."""
         if not batch.oversized:
             self.key_counters.count_batch(batch, self.tracker.db, index_array)
             return
@@ -292,7 +297,7 @@ class _StatsCollector:
     # -- results --
 
     def _command_rows(self, by_id: list[tuple[int, int]]) -> list[CommandCounts]:
-        """Return a row per command, and rows for names that no server knows."""
+        """Turn counts by command id into a row per command name, with rows for names that no known server has."""
         rows = [
             CommandCounts(command_table().commands[number - 2].name, *row)
             for number, row in enumerate(by_id)
@@ -316,14 +321,14 @@ class _StatsCollector:
 
 
 def _database_label(at: int) -> int | str | None:
-    """Return the database of a row of the counters: its number, None for the unknown one, or `others`."""
+    """Return what a database row of the counters stands for: a number, None for the unknown database, or `others`."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else "others"
 
 
 def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
-    """Sort rows by commands, then by bytes, the largest first."""
+    """Sort rows of counts by number of commands, then by bytes, the largest first."""
     return sorted(rows, key=lambda row: (-row.commands, -row.bytes, str(row.name)))
 
 
@@ -331,7 +336,7 @@ def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
 
 
 def key_stats(counters: KeyCounters) -> KeyStats:
-    """Assemble the results of the key counters."""
+    """Assemble the results by prefix and by key from the key counters."""
     rows, others = counters.prefixes, counters.other_prefixes
     by_bytes, by_writes = counters.by_bytes, counters.by_writes
     max_others = counters.max_other_bytes, counters.max_other_writes
@@ -347,7 +352,7 @@ def _prefix_row(row: NameRow) -> CommandCounts:
 
 
 def _heavy_hitters(rows: list[HeavyHitterRow]) -> list[HeavyHitter]:
-    """Return the keys with the highest certain count (`count - overcount`)."""
+    """Return the KEYS_KEPT keys with the highest certain count (`count - overcount`), the highest first."""
     best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
         HeavyHitter(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))

@@ -1,6 +1,7 @@
-"""A histogram over time or file offset, coarse enough to print, and the bursts in it.
+"""Build printable histograms of commands over time or file offset, and find bursts in them.
 
-The counters supply fine buckets; this module merges neighbours.  It does not know what the counted commands are.
+The counters supply fine buckets; this module merges neighbouring ones until at most MAX_ROWS are left.  It does not
+know what the counted commands are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,24 +10,24 @@ from itertools import groupby
 
 from aofdoctor.stats.counting.counters import Bucket, BucketRow
 
-MAX_ROWS = 20
-# The factors between the widths 1, 5, 15, 30 s, 1, 2, 10, 30 min, 1, 2, 6, 12 h and 1 day.  The 0 ends the list for
-# the counters, which then double the width.
+MAX_ROWS = 20  # rows of a histogram that is printed, at most
+# The factors between the bucket widths 1, 5, 15, 30 s, 1, 2, 10, 30 min, 1, 2, 6, 12 h and 1 day.  The 0 ends the list
+# for the counters, which double the width after it.
 WIDTH_FACTORS = (5, 3, 2, 2, 2, 5, 3, 2, 2, 3, 2, 2, 0)
 
-_BURST_MIN = 100  # Commands.
-_BURST_RATE = 10  # Times the baseline.
+_BURST_MIN = 100  # A burst has at least this number of commands per bucket,
+_BURST_RATE = 10  # and at least this multiple of the baseline.
 _BASELINE_SHARE = 0.75  # The baseline is the mean of this share of the buckets, those with the lowest counts.
 _COARSENING_FACTOR = 4  # Bursts are searched again in buckets that are wider by this factor.
-_BUCKETS_MIN = 16
+_BUCKETS_MIN = 16  # With fewer buckets, no bursts are searched.
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Commands and bytes by time or position, as `kind` says.
+    """Commands and bytes of an AOF in buckets of equal width, by time or by position, as `kind` says.
 
-    `rows` are (start of the bucket, commands, bytes); `width` is that of a bucket, in seconds or bytes.  `untimed` is
-    (commands, bytes) of the commands without a time.
+    `rows` are (start of the bucket, commands, bytes); starts and `width` are in seconds (time) or bytes (position).
+    `untimed` is (commands, bytes) of the commands without a time.
     """
 
     kind: str
@@ -37,10 +38,10 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """`count` commands in a range of buckets, where a usual bucket has `baseline`.
+    """A range of time or of the AOF with far more commands of one kind than usual.
 
-    `log_offset` is the offset of the first of them, counted over all parts.  `start` and `width` are the range, in
-    seconds or bytes.
+    It has `count` commands, where a usual bucket has `baseline`.  `log_offset` is the offset of the first of them,
+    counted over all files of the AOF.  `start` and `width` are the range, in seconds or bytes.
     """
 
     count: int
@@ -51,7 +52,11 @@ class Burst:
 
 
 def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], keep_width: bool = False) -> Histogram:
-    """Merge time buckets to at most `MAX_ROWS` rows of a width from `WIDTH_FACTORS`; `keep_width` leaves them alone."""
+    """Build a histogram over time from fine buckets, merging neighbours until at most MAX_ROWS are left.
+
+    The width is a product of the first WIDTH_FACTORS, in seconds; with `keep_width` the buckets are not merged.
+    `untimed` is (commands, bytes) without a time.
+    """
     width, buckets = bucket_row
     factors, reached_width = [*WIDTH_FACTORS[:-1]], 1
     while factors and reached_width < width:
@@ -65,7 +70,7 @@ def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], keep_width: 
 
 
 def position_histogram(bucket_row: BucketRow) -> Histogram:
-    """Merge position buckets to at most `MAX_ROWS` rows of equal width."""
+    """Build a histogram over the AOF's offsets from fine buckets, merging neighbours to at most MAX_ROWS equal rows."""
     width, buckets = bucket_row
     factor = 1
     while buckets and buckets[-1][0] // factor - buckets[0][0] // factor >= MAX_ROWS:
@@ -81,7 +86,7 @@ def _sum_rows(number: int, rows: "Sequence[tuple[int, int, int]] | Sequence[Buck
 
 
 def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
-    """Find ranges with far more commands of a kind than usual, the largest first.
+    """Find the ranges of a histogram with far more commands of one kind than usual; return them, the largest first.
 
     `kind` is a number from `burst_kinds`: 1 for deletes, 2 for expiries.  The search is repeated in wider buckets; a
     burst that overlaps one found in narrower buckets is left out.
@@ -103,7 +108,10 @@ def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
 
 
 def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[Burst]:
-    """Yield runs of buckets with at least `_BURST_MIN` commands and `_BURST_RATE` times the baseline."""
+    """Yield the runs of buckets that each have at least _BURST_MIN commands and _BURST_RATE times the baseline.
+
+    `cells` are (bucket number, commands, log offset of the first or -1).
+    """
     counts = sorted(count for _, count, _ in cells)
     lower = counts[: int(len(counts) * _BASELINE_SHARE)]
     baseline = sum(lower) / len(lower)
@@ -114,5 +122,8 @@ def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[
 
 
 def _merge_cells(number: int, cells: list[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """Merge (number, commands, offset of the first command or -1) of neighbouring buckets."""
+    """Merge neighbouring buckets into one with bucket number `number`.
+
+    A bucket is (number, commands, log offset of the first command or -1).
+    """
     return number, sum(cell[1] for cell in cells), min((cell[2] for cell in cells if cell[2] >= 0), default=-1)

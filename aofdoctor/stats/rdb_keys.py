@@ -1,4 +1,4 @@
-"""Count the keys of RDB bases by type, database and prefix, those with a TTL, and list the largest.
+"""Count the keys of RDB base files by type, database and prefix, those with a TTL, and list the largest.
 
 A selection applies to keys as it does for `log --base`.  The keys are read in a second pass over the RDB, which a pipe
 does not allow: for a pipe, only the key counts of the first pass are available.
@@ -24,7 +24,7 @@ from aofdoctor.stats.top_n import TopN
 
 
 class RdbKeyRow(NamedTuple):
-    """The number of keys with one type, database or prefix, their encoded bytes, and how many have a TTL.
+    """The number of RDB keys with one type, database or prefix, their encoded bytes, and how many have a TTL.
 
     Numbers that are not known are None.
     """
@@ -36,9 +36,10 @@ class RdbKeyRow(NamedTuple):
 
 
 class LargeKey(NamedTuple):
-    """A large key; `key` holds the first bytes of the name, `length` is the size of the name.
+    """One of the largest keys in the RDB files of an AOF: its place, size, database, type and name.
 
-    `size` is that of the encoded key and value; `expire_ms` is in unix milliseconds.
+    `part` is the file name, `offset` the offset in the RDB.  `key` holds the first bytes of the name, `length` is the
+    size of the name.  `size` is that of the encoded key and value; `expire_ms` is in unix milliseconds.
     """
 
     part: str
@@ -53,7 +54,7 @@ class LargeKey(NamedTuple):
 
 @dataclass(slots=True)
 class BaseStats:
-    """The keys of all RDBs.
+    """Statistics of the keys in all RDBs of an AOF: totals, by type, by database, by prefix, and the largest keys.
 
     `counted_only`: an RDB came through a pipe, so its sizes, prefixes and largest keys are not known.
     """
@@ -75,7 +76,10 @@ _SPARSE_SIZE = 1 << 14  # Bytes from a name to the next key, from which the smal
 
 
 class BaseStatsCollector:
-    """Adds up the keys of the RDBs that a walk meets; `depth` 0 turns off the counts by prefix."""
+    """Adds up statistics of the keys in each RDB that an AOF contains; `depth` 0 turns off the counts by prefix.
+
+    A prefix ends at the `delimiter` number `depth` of a key's name.
+    """
 
     def __init__(self, selection: Selection, delimiter: int, depth: int) -> None:
         self.selection, self.depth = selection, depth
@@ -89,7 +93,7 @@ class BaseStatsCollector:
         self._larger_indexes = array("I", bytes(4 * BATCH_ITEMS))
 
     def add(self, part_index: int, part: str, commands_before: int, source: Source, rdb: Preamble) -> None:
-        """Add the RDB at the head of a part, which `commands_before` commands precede."""
+        """Add the keys of the RDB at the start of an AOF file; `commands_before` commands are in earlier files."""
         self.rdb_count += 1
         if isinstance(source, PipeSource):
             self._counted_only.append(rdb)
@@ -110,10 +114,10 @@ class BaseStatsCollector:
     def _add_batch(
         self, part: str, counters: RdbKeyCounters, batch: ItemBatch, key_selection: BaseKeySelection
     ) -> None:
-        """Count every key of a batch, reading names from the file window by window.
+        """Count every key of a batch, reading the names from the file a block at a time.
 
-        The counters stop at the first key with a name outside of the window.  If the window already begins at that
-        name, the name is too long for it, and the key is counted alone.
+        The counters stop at the first key with a name that is not completely in the block.  If the block already begins
+        at that name, the name is too long for it, and the key is counted alone.
         """
         columns, at, data, base = batch.columns, batch.first, b"", 0
         if len(self._larger_indexes) < batch.stop:
@@ -155,7 +159,7 @@ class BaseStatsCollector:
     # -- results --
 
     def result(self) -> BaseStats | None:
-        """Return the statistics, or None if the walk met no RDB."""
+        """Return the statistics of all keys added, or None if the AOF contains no RDB."""
         if not self.rdb_count:
             return None
         types, dbs, prefixes = _CountsByName(_zero_counts), _CountsByName(_zero_counts), _CountsByName(_zero_counts)
@@ -193,14 +197,14 @@ def _zero_counts() -> list[int]:
 
 
 def _add_counts(counts: _CountsByName, rows: "Iterable[tuple[str | int | bytes | None, tuple[int, ...]]]") -> None:
-    """Add rows of (keys, bytes, expires) to the counts of their names."""
+    """Add rows of (name, (keys, bytes, keys with a TTL)) to the counts by type, database or prefix in `counts`."""
     for name, row in rows:
         if row[0]:
             counts[name] = [a + b for a, b in zip(counts[name], row, strict=True)]
 
 
 def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> None:
-    """Add the counts of an RDB's first pass, for a pipe."""
+    """Add an RDB's key counts from the first pass, which are all that is known of an RDB from a pipe."""
     if rdb.key_counts:
         _add_counts(types, ((kind, (keys, 0, 0)) for kind, keys in rdb.key_counts.types(rdb.dialect).items()))
         _add_counts(
@@ -209,13 +213,16 @@ def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> 
 
 
 def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) -> list[RdbKeyRow]:
-    """Turn counts into rows, the most bytes first, then the most keys; sizes and TTLs are left out on request."""
+    """Turn counts into rows, the most bytes first, then the most keys.
+
+    Without `sized` the bytes are None, without `ttl` the keys with a TTL.
+    """
     rows = [RdbKeyRow(name, row[0], row[1] if sized else None, row[2] if ttl else None) for name, row in counts.items()]
     return sorted(rows, key=lambda row: (-(row.bytes or 0), -row.keys, str(row.name)))
 
 
 def _database_number(at: int) -> int | None:
-    """Return the database of a row of the counters: its number, None if unknown, OTHER_DBS for those without a row."""
+    """Return what a database row of the counters stands for: a number, None for the unknown database, or OTHER_DBS."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else OTHER_DBS

@@ -1,7 +1,8 @@
-"""Find events that an operator should look at first: flushes (also in scripts), mass deletes, bursts, odd commands.
+"""Find events in an AOF that an operator should look at first: flushes (also in scripts), mass deletes, bursts.
 
-Each is a finding with the command that shows its place in the log.  Flushes and scripts are collected with the same
-code as in `check`; damage is left to `check`.
+Commands that no known server has, and administrative commands, count as events too.  Each kind becomes a finding with
+the `aofdoctor log` command that shows its place.  Flushes and scripts are collected with the same code as in `check`;
+damage is left to `check`.
 """
 
 from bisect import bisect_right
@@ -21,14 +22,15 @@ from aofdoctor.span import Span
 from aofdoctor.stats.counting.counters import RecordCounters
 from aofdoctor.stats.histogram import Burst, find_bursts
 
-_MANY_KEYS = 100
+_MANY_KEYS = 100  # keys in one DEL or UNLINK that make it a mass delete
 _SHOWN_PER_KIND = 3
+# (number from first_key.burst_kinds, label, value of the option --effect)
 _BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
 
 
 @dataclass(slots=True)
 class _EventSummary:
-    """The number of events of one kind, and the place and command name of the first."""
+    """The number of suspicious events of one kind, and the file, place and command name of the first."""
 
     part: str
     span: Span
@@ -38,7 +40,7 @@ class _EventSummary:
 
 @dataclass(slots=True)
 class SuspiciousEvents:
-    """Collects suspicious events during a walk, from the records that the tracker flags."""
+    """Collects suspicious events while an AOF is read, from the commands that the ContextTracker flags."""
 
     aof: AOF
     tracker: ContextTracker
@@ -61,16 +63,20 @@ class SuspiciousEvents:
         self.tracker.flag("suspects", flushes | self._script_ids | self._admin_ids | {UNKNOWN})
 
     def begin_part(self, part_index: int, part: str, start: int) -> None:
-        """Note the begin of a part, at offset `start` counted over all parts."""
+        """Begin to collect events in the next file of the AOF; `start` is its offset counted over all files."""
         self._part_index, self._part = part_index, part
         self._part_starts.append((start, part))
 
     def add_damage(self) -> None:
-        """Note damage in the current part."""
+        """Record that the current file has damage, which ends a group of consecutive flushes."""
         self.flushes.add_damage(self._part_index)
 
     def add_batch(self, batch: RecordBatch, flagged: Iterable[int], commands_before: int) -> None:
-        """Add the events of a batch; `flagged` are the indexes that the tracker has flagged."""
+        """Add the suspicious events among the commands of a batch that the tracker has flagged.
+
+        `flagged` are the indexes of these commands, `commands_before` is the number of commands in the AOF before the
+        batch.
+        """
         self.flushes.add_batch(self._part_index, self._part, batch, flagged, self.tracker, commands_before)
         for i in flagged:
             number = batch.ids[i]
@@ -84,7 +90,7 @@ class SuspiciousEvents:
                 self._count_event("many-deleted", batch, i, batch.argc[i] - 1)
 
     def _count_event(self, kind: str, batch: RecordBatch, i: int, count: int = 1) -> None:
-        """Count an event, and keep the place and name of the first of its kind."""
+        """Count a suspicious event, and keep the place and command name of the first of its kind."""
         event = self.events.get(kind)
         if event is None:
             name = next(batch.args(i))
@@ -92,10 +98,10 @@ class SuspiciousEvents:
             event = self.events[kind] = _EventSummary(self._part, batch.record_span(i), text.escape(head[:64]))
         event.count += count
 
-    # -- in words --
+    # -- findings --
 
     def findings(self, record_counters: RecordCounters) -> list[Finding]:
-        """Return all events as findings, the most severe first."""
+        """Return the suspicious events as findings, the most severe first; bursts come from `record_counters`."""
         return [
             *self._flush_findings(),
             *self._script_findings(),
@@ -105,7 +111,7 @@ class SuspiciousEvents:
         ]
 
     def _log_command(self, part: str, offset: int, options: str = "") -> str:
-        """Return the shell command that shows the log from a place on."""
+        """Return the shell command `aofdoctor log` that shows the AOF from an offset in a file on."""
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
         return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_quote(place)}"

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class TopN(Generic[T]):
-    """The largest `capacity` items offered; only sizes above `threshold` can still be accepted."""
+    """The largest `capacity` of all items that were offered; only sizes above `threshold` can still be accepted."""
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self.capacity, self.threshold = capacity, 0
@@ -18,7 +18,7 @@ class TopN(Generic[T]):
         self._accepted = 0
 
     def offer(self, size: int, make: Callable[[], T]) -> None:
-        """Accept an item if it is large enough; `make` creates it, and is only called then."""
+        """Keep an item if `size` is among the largest so far; `make` creates the item, and is only called then."""
         if size <= self.threshold:
             return
         self._accepted += 1
@@ -30,11 +30,14 @@ class TopN(Generic[T]):
             self.threshold = self._heap[0][0]
 
     def candidates(self, items: Sequence[int], size: Callable[[int], int]) -> Sequence[int]:
-        """Return the items of a batch worth offering: all if they fit, else the largest `capacity`, in their order."""
+        """Return those of `items` that are worth offering: all, or only the largest `capacity`, in their order.
+
+        `size` returns the size of an item.
+        """
         if len(items) <= self.capacity:
             return items
         return sorted(nsmallest(self.capacity, items, key=lambda item: (-size(item), item)))
 
     def ranked(self) -> list[T]:
-        """Return the items, the largest first."""
+        """Return the kept items, the largest first."""
         return [item for _, _, item in sorted(self._heap, key=lambda heap_entry: heap_entry[:2], reverse=True)]

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Python bindings of encoder.h, preview.h and double_text.h, with the names of encoder.py."""
+"""Compiled encoder of RDB keys: Python bindings of encoder.h, preview.h and double_text.h."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
@@ -58,7 +58,7 @@ cdef const double_power *check_powers(bytes powers) except NULL:
 
 
 cdef class _BatchColumns:
-    """Hold the buffers of a batch's columns and of the window."""
+    """Hold the buffers of a batch's columns and of the window during one call."""
 
     cdef encoder_columns columns
     cdef Py_buffer views[9]
@@ -87,7 +87,7 @@ cdef class _BatchColumns:
 
 
 cdef class BulkEncoder:
-    """Encode keys as RESP commands; see NullBulkEncoder in encoder.py for the interface."""
+    """Encode RDB keys as RESP commands; NullBulkEncoder in encoder.py documents the interface."""
 
     cdef encoder state
     cdef bytes _powers
@@ -131,7 +131,7 @@ cdef class BulkEncoder:
         self.state.fill = fill
 
     def encode(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill):
-        """Encode the items from `at` on, before `stop`; return (why it stopped, the index of the next item)."""
+        """Encode the RDB items `at` up to, not including, `stop`; return (a BulkStop, the index of the next item)."""
         cdef _BatchColumns held = _BatchColumns(columns, window)
         cdef int reason
         self._set_window(held, columns, at, stop, base, fill)
@@ -140,7 +140,7 @@ cdef class BulkEncoder:
         return reason, at
 
     def previews(self, columns, size_t at, size_t stop, window, int64_t base, size_t fill, unsigned words_max):
-        """Return for each item [name, word, ...] with at most `words_max` words of its value, or None if not handled."""
+        """Return for each RDB item [name, word, ...] with at most `words_max` words of the value, or None."""
         cdef _BatchColumns held = _BatchColumns(columns, window)
         cdef preview_state g
         cdef uint8_t *start
@@ -162,7 +162,7 @@ cdef class BulkEncoder:
         return previews
 
     def take_counts(self):
-        """Return (keys by type, keys with an idle time or frequency) since the last call."""
+        """Return and reset the counts of encoded keys: (keys by type, keys with an idle time or frequency)."""
         cdef int i
         keys = [self.state.keys[i] for i in range(ENCODER_TYPES)]
         hints = self.state.hints
@@ -172,19 +172,19 @@ cdef class BulkEncoder:
         return keys, hints
 
     def take(self):
-        """Return the encoded bytes and empty the output."""
+        """Return the encoded RESP bytes and empty the output buffer."""
         out = PyBytes_FromStringAndSize(<char *>self.state.out, self.state.at - self.state.out)
         self.state.at = self.state.out
         return out
 
 
 def double_to_text(bytes powers, double value):
-    """Format a double as the shortest text that parses to it again; b"" if it is NaN."""
+    """Format a double as the shortest text that parses to the same double; b"" if it is NaN."""
     cdef char text[64]
     return PyBytes_FromStringAndSize(text, double_format(check_powers(powers), value, text))
 
 
 def text_to_double(bytes powers, bytes text):
-    """Parse a text as a double; None if double_text.h cannot decide it."""
+    """Parse text as a double; None for rare texts that double_text.h leaves to its caller."""
     cdef double value = 0
     return value if double_parse(check_powers(powers), <const uint8_t *>text, len(text), &value) else None

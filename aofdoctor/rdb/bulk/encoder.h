@@ -1,7 +1,7 @@
-/* Encode the keys of an RDB as RESP commands: all keys of a window in one call.
+/* Encode the keys of an RDB as RESP commands: all keys in a window of the file in one call.
  *
- * It handles the common types, and only values that are well-formed and fit into the buffers.  At the first key that
- * it does not handle it stops, with the output as it was before that key.  Its output is byte for byte that of
+ * The encoder handles the common types, and only values that are well-formed and fit into the buffers.  At the first
+ * key that it does not handle it stops, with the output as it was before that key.  Its output is byte for byte that of
  * export/commands.py and export/resp.py, which the tests compare it with.
  *
  * The window must be followed by ENCODER_SLACK readable bytes, and the output by as many writable bytes: short strings
@@ -36,7 +36,7 @@ typedef struct {
     const double_power *powers;
     int64_t db, shift_ms;    /* the selected database; the milliseconds added to expiries */
     int64_t keys[ENCODER_TYPES], hints;
-    int full;                /* set when the output was too small */
+    int full;                /* set when the output had no room for a key */
 } encoder;
 
 typedef struct {
@@ -221,7 +221,7 @@ static inline int encoder_read_length(encoder_reader *r, uint64_t *value) {
     return size != 0;
 }
 
-/* Set *pack to the bytes of a packed value, decompressed if necessary. */
+/* Set *pack to the bytes of a listpack, ziplist or intset, decompressed if necessary. */
 static int encoder_packed(encoder *b, encoder_reader *r, encoder_reader *pack) {
     runs_item item;
     if (!encoder_read_string(r, &item) || item.kind == RUNS_NUMBER) return 0;
@@ -238,7 +238,7 @@ static int encoder_header_is_valid(const encoder_reader *pack, size_t head) {
     return size > head && pack->end[-1] == 0xff && runs_little(pack->p, 4) == size;
 }
 
-/* Whether the count in a header is right (65535: unknown) and the elements of `width` items are complete. */
+/* Whether the item count in a header is right (65535: unknown) and the last element of `width` items is complete. */
 static int encoder_count_is_valid(const uint8_t *p, uint64_t entry_count, unsigned width) {
     uint64_t declared_count = runs_little(p, 2);
     return (declared_count == entry_count || declared_count == 65535) && entry_count % width == 0;
@@ -383,7 +383,7 @@ static int encoder_put_expiry(encoder *b, int64_t expire, size_t name, size_t si
     return encoder_put_integer(b, expire < 1 ? 1 : expire);
 }
 
-/* Encode a string as SET.  *name and *size: where the RESP of the key's name is in the output. */
+/* Encode a string value as SET.  *name and *size are set to where the RESP of the key's name is in the output. */
 static int encoder_encode_string(encoder *b, const runs_item *key, encoder_reader *r, size_t *name, size_t *size) {
     static const char word[] = "*3\r\n$3\r\nSET\r\n";
     runs_item value;

@@ -1,4 +1,4 @@
-"""The powers of ten with which double_text.h converts doubles to text and text to doubles."""
+"""Compute the table of powers of ten with which double_text.h converts doubles to text and text to doubles."""
 
 import struct
 from functools import cache
@@ -9,9 +9,10 @@ _BITS = 128
 
 @cache
 def powers_of_ten() -> bytes:
-    """Return the table of 10^k for k from EXPONENT_MIN to EXPONENT_MAX.
+    """Return the table of 10^k for k from EXPONENT_MIN to EXPONENT_MAX, 16 bytes per entry.
 
-    Each entry has 128 bits: the leading bits of 10^k, rounded up, the first bit set, the upper half first.
+    An entry holds the leading 128 bits of 10^k, rounded up, normalized so that the first bit is set; the upper 64 bits
+    come first, in native byte order.
     """
     return b"".join(
         struct.pack("=QQ", *divmod(power_of_ten(k), 1 << 64)) for k in range(EXPONENT_MIN, EXPONENT_MAX + 1)
@@ -19,7 +20,7 @@ def powers_of_ten() -> bytes:
 
 
 def power_of_ten(k: int) -> int:
-    """Return the leading 128 bits of 10^k, rounded up."""
+    """Return the leading 128 bits of 10^k, rounded up, as an integer with the first bit set."""
     if k < 0:
         scale = (10**-k).bit_length() + _BITS
         return _first_bits(-(-(1 << scale) // 10**-k))

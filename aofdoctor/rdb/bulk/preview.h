@@ -1,4 +1,4 @@
-/* Preview keys: a key's name and the first words of its value, each cut if it is long.
+/* Preview keys of an RDB: a key's name and the first strings ("words") of its value, each cut if it is long.
  *
  * Values are read as in encoder.h, and keys that it does not handle are left to the caller.  Reading stops when there
  * are enough words, except for sorted sets, which are read completely: the Python code that this must agree with parses
@@ -14,7 +14,8 @@
 #define PREVIEW_WORDS_MAX 8                    /* words of a value; "..." follows if it has more */
 
 typedef struct preview {
-    unsigned words_max, count, item_count;  /* words_max: words asked for; count: pieces so far, the name is the first; item_count: items read */
+    /* words_max: words requested; count: pieces so far, the name is the first; item_count: items of the value read */
+    unsigned words_max, count, item_count;
     int enough;
     uint8_t *ends[PREVIEW_WORDS_MAX + 2];  /* where each piece ends in the output */
 } preview;
@@ -61,7 +62,8 @@ static int preview_add_item(encoder_chunk *c, const runs_item *item) {
 
 static const uint8_t preview_ellipsis[32] = "...";  /* 32 bytes, because the copy always moves 32 */
 
-/* Write the name of key i, and the first `words_max` words of its value, to the output from `out` on; return 0 if not handled. */
+/* Write the name of key i, and the first `words_max` words of its value, to the output from `out` on.  Returns 0 if the
+ * key is not handled. */
 static int preview_key(encoder *b, const encoder_columns *c, size_t i, unsigned words_max, preview *g) {
     int64_t name = c->name[i] - b->base, end = c->edges[i + 1] - b->base;
     runs_item item;

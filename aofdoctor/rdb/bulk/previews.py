@@ -1,8 +1,8 @@
-"""Preview keys in bulk: their names and the first words of their values, from the window of a walk.
+"""Preview many RDB keys at once: their names and the first strings ("words") of their values.
 
-The compiled encoder reads them from the bytes that are in memory already.  A key
-that is not completely in the window, is large or has a rare type yields None; the
-caller reads it with a Cursor.
+The compiled encoder takes them from the bytes that the walk has in memory.  A key
+that is not completely in the window, is large or has a rare type has no preview
+(None); the caller reads it with a Cursor.
 """
 
 from aofdoctor.rdb.bulk.encoder import WORDS_MAX, BulkEncoder
@@ -11,26 +11,26 @@ from aofdoctor.rdb.items import ItemBatch
 from aofdoctor.rdb.walk.window import WalkWindow
 
 _OUTPUT_SIZE = 1 << 18
-_SPARSE_RATIO = 8  # if fewer than one in 8 keys is requested, each is previewed alone
+_SPARSE_RATIO = 8  # if fewer than one in 8 items is requested, each is previewed by a call of its own
 
 Preview = list[bytes] | None
 
 
 class KeyPreviews:
-    """Previews of keys: the name, then words of the value as encoder.py returns them.
+    """Makes previews of the keys of a batch: lists of the key's name and words of its value, as in encoder.py.
 
-    `indexes` are positions in the columns of a batch.
+    `indexes` are column indexes of keys in the batch; `window` holds the bytes, None if there is no window.
     """
 
     def __init__(self) -> None:
         self._encoder = BulkEncoder(powers_of_ten(), 0, _OUTPUT_SIZE)
 
     def names(self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None) -> list[Preview]:
-        """Return the names of the keys; None for a key that cannot be previewed."""
+        """Return for each requested key a list with its name only; None for a key that cannot be previewed."""
         return self._previews(batch, indexes, window, 0)
 
     def names_and_words(self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None) -> list[Preview]:
-        """Return the names and the first WORDS_MAX words; None for a key that cannot be previewed."""
+        """Return for each requested key [name, word, ...] with up to WORDS_MAX words of its value, or None."""
         return self._previews(batch, indexes, window, WORDS_MAX)
 
     def _previews(

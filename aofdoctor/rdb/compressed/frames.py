@@ -1,4 +1,4 @@
-"""Decompress one LZ4 or Zstd frame, in order: its bytes, where it ends, and why it cannot be read further.
+"""Decompress the LZ4 or Zstd frame of a compressed RDB, in order, and find where it ends or is damaged.
 
 The codecs come from optional libraries.  A hostile frame must not choose how much memory or time it costs, so the
 window of the codec, the size of one output piece, and the output per input byte are limited.  Sources: the LZ4 frame
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from aofdoctor.source import Source, pread
 
 PIECE_SIZE = 1 << 18  # bytes of one output piece, at most
-_INPUT = 1 << 16
+_INPUT = 1 << 16  # bytes of one read of the compressed file
 _WINDOW_LOG = 23  # 8 MiB, the window of Zstd's level 19; LZ4 has 64 KiB
 # The output limit: 1 GiB, and 512 bytes for each input byte.  LZ4 cannot exceed 255 for each byte.
 _OUTPUT_FREE, _OUTPUT_PER_BYTE = 1 << 30, 512
@@ -21,7 +21,7 @@ INSTALL_COMMAND = "pip install 'aofdoctor[compressed]'"
 
 
 class FrameDecoder(Protocol):
-    """The common interface of the decoders in both libraries."""
+    """The interface that the decompressors of the LZ4 and the Zstd library have in common."""
 
     eof: bool
     needs_input: bool
@@ -31,7 +31,7 @@ class FrameDecoder(Protocol):
 
 
 class MissingCodec(Exception):
-    """The library of a codec is not installed."""
+    """The optional library for LZ4 or Zstd is not installed."""
 
 
 def _lz4() -> FrameDecoder:
@@ -59,10 +59,11 @@ _DECODERS: dict[str, Callable[[], FrameDecoder]] = {"LZ4": _lz4, "Zstd": _zstd}
 
 
 class Frame:
-    """One frame of `codec` that begins at `start`, read forwards once.
+    """One LZ4 or Zstd frame of a file, from offset `start` on, decompressed once from front to back.
 
-    `bytes_out` counts the decompressed bytes.  `end` is the offset after the frame, once it has been reached.  `note`
-    says why the frame cannot be read further; the defect is at `last_good_offset` or up to _INPUT bytes after it.
+    `bytes_out` counts the decompressed bytes.  `end` is the file offset after the frame, once it has been reached.
+    `note` says why the frame cannot be read further; the defect is at `last_good_offset` or up to _INPUT bytes after
+    it.
     """
 
     def __init__(self, source: Source, start: int, codec: str) -> None:
@@ -78,11 +79,11 @@ class Frame:
 
     @property
     def has_checksum(self) -> bool:
-        """Whether the frame ends with a checksum of its decompressed bytes."""
+        """Whether the LZ4 or Zstd frame ends with a checksum of its decompressed bytes."""
         return bool(pread(self.source, 1, self.start + _DESCRIPTOR_OFFSET)[0] & _HAS_CHECKSUM)
 
     def read_piece(self) -> bytes:
-        """Return the next decompressed bytes, at most PIECE_SIZE; empty at the end and at a defect."""
+        """Decompress the next bytes of the frame, at most PIECE_SIZE; empty at the end of the frame and at a defect."""
         while self.end is None and not self.note:
             if out := self._decompress_some():
                 return out

@@ -1,6 +1,6 @@
-"""The RDB inside a compressed stream of Valkey, as a source of its decompressed bytes.
+"""Make the RDB inside a Valkey-compressed file readable at any offset, as a source of its decompressed bytes.
 
-A frame can only be read forwards.  Up to three readers therefore follow it at different positions, and each keeps the
+A frame can only be read forwards.  Up to three readers therefore follow it at different offsets, and each keeps the
 last few MiB that it produced: a walk and the decoding of values behind it have one reader each, and nothing is
 decompressed again for every key.  An access before all of them starts another reader at the beginning.  Offsets are
 those of the decompressed bytes.  Source: the specification of Valkey's compressed stream, version 1 (valkey-io/valkey,
@@ -13,27 +13,30 @@ from aofdoctor.rdb import header
 from aofdoctor.rdb.compressed.frames import Frame
 from aofdoctor.source import Source
 
-MAX_BATCH_SPAN = 1 << 20  # bytes after which a walk hands out its items, so that values are read while still kept
+MAX_BATCH_SPAN = 1 << 20  # bytes after which a walk delivers its items, so that values are read while still kept
 _KEPT_BYTES = 1 << 21  # decompressed bytes that a reader keeps
-_PREFIX_SIZE = 1 << 16
+_PREFIX_SIZE = 1 << 16  # bytes at the start of the RDB that are always kept
 _MAX_READERS = 3
 
 
 def decompressed(source: Source) -> Source:
-    """Return a source of the uncompressed RDB bytes: `source` itself, or a DecompressedSource if it is compressed."""
+    """Return a source of the plain RDB bytes: `source` itself, or a DecompressedSource if it is compressed."""
     codec = header.compression_codec(source)
     return DecompressedSource(source, codec) if codec else source
 
 
 class _FrameReader:
-    """One pass over the frame; `pieces` are the last bytes that it produced, beginning at offset `start`."""
+    """One pass of decompression over a frame, which keeps its latest output.
+
+    `pieces` are the last bytes that it produced; the first of them is at decompressed offset `start`.
+    """
 
     def __init__(self, frame: Frame) -> None:
         self.frame, self.start = frame, 0
         self.pieces: deque[bytes] = deque()
 
     def reach(self, offset: int) -> bool:
-        """Decompress until an offset is among the pieces; return False if the frame ends before it."""
+        """Decompress until this reader keeps the byte at `offset` of the RDB; return False if the RDB is shorter."""
         while self.frame.bytes_out <= offset:
             if not (piece := self.frame.read_piece()):
                 return False
@@ -43,7 +46,10 @@ class _FrameReader:
         return True
 
     def copy(self, view: memoryview, offset: int) -> int:
-        """Copy bytes from an offset among the pieces into `view`; return how many."""
+        """Copy bytes that this reader still keeps, from `offset` of the decompressed RDB on, into `view`.
+
+        Returns the number of bytes copied.
+        """
         at, done = self.start, 0
         for piece in self.pieces:
             if offset + done < at + len(piece):
@@ -57,7 +63,7 @@ class _FrameReader:
 
 
 class DecompressedSource:
-    """A Source of the bytes inside a compressed stream; `size` is None until its end has been reached."""
+    """The bytes inside a compressed RDB file, readable at any offset; `size` is None until the end has been reached."""
 
     def __init__(self, source: Source, codec: str) -> None:
         self.source, self.codec = source, codec
@@ -66,7 +72,10 @@ class DecompressedSource:
         self._prefix = b""
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset`, as far as one reader has the bytes."""
+        """Fill `view` with decompressed bytes from `offset` of the RDB on; return how many, 0 at the end.
+
+        Fewer bytes than requested are copied if the chosen reader does not have all of them.
+        """
         if self.size is not None and offset >= self.size:
             return 0
         if offset + len(view) <= len(self._prefix):  # The magic is read very often.
@@ -79,10 +88,10 @@ class DecompressedSource:
         return reader.copy(view, offset)
 
     def forget(self, offset: int) -> None:
-        """Do nothing: earlier bytes are not kept for the caller."""
+        """Do nothing: only the last few MiB of decompressed bytes are kept in any case."""
 
     def drain(self) -> Frame:
-        """Read the frame to its end or to a defect, and return it; `size` is then known."""
+        """Decompress the compressed RDB to its end or to a defect, and return its Frame; `size` is then known."""
         reader = max(self._readers, key=_bytes_out, default=None) or self._start_reader()
         while reader.reach(reader.frame.bytes_out):
             pass
@@ -90,7 +99,7 @@ class DecompressedSource:
         return reader.frame
 
     def _reader_for(self, offset: int) -> _FrameReader:
-        """Return the reader that has an offset or is closest before it; else a new one."""
+        """Return the decompressing reader that keeps `offset` of the RDB or is closest before it; else a new one."""
         for reader in self._readers:
             if reader.start <= offset < reader.frame.bytes_out:
                 return reader
@@ -98,7 +107,10 @@ class DecompressedSource:
         return max(behind, key=_bytes_out) if behind else self._start_reader()
 
     def _start_reader(self) -> _FrameReader:
-        """Start a reader at the beginning; if there are too many, it replaces the one that has read the least."""
+        """Start another decompression of the RDB from its beginning.
+
+        If three readers exist already, the new one replaces the one that has read the least.
+        """
         if len(self._readers) == _MAX_READERS:
             self._readers.remove(min(self._readers, key=_bytes_out))
         reader = _FrameReader(Frame(self.source, header.FRAME_OFFSET, self.codec))

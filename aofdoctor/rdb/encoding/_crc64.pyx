@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Python bindings of crc64.h, with the functions of crc64.py."""
+"""Compiled CRC-64 of RDB files: Python bindings of crc64.h, with the functions of crc64.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -15,7 +15,7 @@ HAS_CLMUL = bool(crc64_has_clmul)
 
 
 def portable_crc64(data, uint64_t crc=0):
-    """Compute the CRC without carry-less multiplication, for tests."""
+    """Continue the CRC-64 `crc` with `data` without carry-less multiplication instructions; for tests."""
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
@@ -27,7 +27,7 @@ def portable_crc64(data, uint64_t crc=0):
 
 
 def crc64(data, uint64_t crc=0):
-    """Update `crc` with the bytes of `data`."""
+    """Continue the CRC-64 `crc` with the bytes of `data`; return the new value."""
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
@@ -39,7 +39,7 @@ def crc64(data, uint64_t crc=0):
 
 
 def find_end_by_crc(data, uint64_t crc):
-    """Find an opcode EOF (0xff) that is followed by the CRC of all bytes up to it; see crc64.py."""
+    """Find the first EOF opcode (0xff) that is followed by the CRC-64 of all bytes up to it; documented in crc64.py."""
     cdef Py_buffer view
     cdef size_t at = 0
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)

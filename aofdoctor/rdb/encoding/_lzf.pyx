@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Python bindings of lzf.h, with the function of lzf.py."""
+"""Compiled LZF decompressor: Python bindings of lzf.h, with the function of lzf.py."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
@@ -11,7 +11,7 @@ cdef extern from "lzf.h" nogil:
 
 
 def decompress_prefix(bytes data, bytes history, size_t max_size):
-    """Decompress the complete instructions of `data` into at most `max_size` bytes; see lzf.py."""
+    """Decompress the complete LZF instructions of `data` into at most `max_size` bytes; documented in lzf.py."""
     cdef size_t start = len(history), at = start, consumed, size = len(data)
     cdef const uint8_t *packed = data
     cdef const uint8_t *history_bytes = history

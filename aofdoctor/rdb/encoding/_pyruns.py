@@ -1,8 +1,8 @@
-"""Decode runs of items: the pure Python fallback of runs.h.
+"""Decode consecutive items of a listpack, a ziplist, or a sequence of RDB strings: the pure Python fallback of runs.h.
 
-A run is a sequence of items of a listpack, of a ziplist, or of RDB strings.
-Each function stops at the first item that is incomplete or malformed, and does
-not diagnose why.  Sources: listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
+Many items are decoded in one call (a "run").  Each function stops at the first
+item that is incomplete or malformed, and does not diagnose why.  Sources:
+listpack.c (Redis 7.0), ziplist.c (Redis 6.2), rdb.c.
 """
 
 from typing import Any
@@ -19,7 +19,10 @@ class _IncompleteEntry(Exception):
 
 
 def listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
-    """Decode items of a listpack from `at` on, at most MAX_RUN_ITEMS; return (items, where the next one begins)."""
+    """Decode items of a listpack from index `at` of `data` on, at most MAX_RUN_ITEMS.
+
+    Returns (items, the index where the next item begins).
+    """
     items: list[bytes] = []
     while len(items) < MAX_RUN_ITEMS and data[at : at + 1] not in (b"\xff", b""):
         try:
@@ -35,10 +38,10 @@ def listpack_run(data: bytes, at: int) -> tuple[list[bytes], int]:
 
 
 def ziplist_run(data: bytes, at: int, prevlen: int) -> tuple[list[bytes], int, int]:
-    """Decode items of a ziplist from `at` on, at most MAX_RUN_ITEMS.
+    """Decode items of a ziplist from index `at` of `data` on, at most MAX_RUN_ITEMS.
 
-    `prevlen` is the length of the entry before `at`, which the entry at `at` repeats.  Returns (items, where the next
-    one begins, the length of the last entry).
+    `prevlen` is the length of the entry before `at`, which the entry at `at` repeats.  Returns (items, the index where
+    the next one begins, the length of the last entry).
     """
     items: list[bytes] = []
     while len(items) < MAX_RUN_ITEMS and data[at : at + 1] not in (b"\xff", b""):
@@ -58,11 +61,11 @@ def ziplist_run(data: bytes, at: int, prevlen: int) -> tuple[list[bytes], int, i
 def strings_run(
     data: bytes, at: int, width: int, has_tail: bool, large_size: int, max_items: int
 ) -> tuple[list[Any], int]:
-    """Decode elements of `width` RDB strings each from `at` on; return (items, where the next element begins).
+    """Decode elements that consist of `width` RDB strings each, from index `at` of `data` on.
 
-    With `has_tail`, eight more bytes belong to each element and are an item of their own.  At most `max_items` items
-    are returned, and only complete elements.  An item is None if its LZF data is corrupt; a string of `large_size`
-    bytes or more ends the run.
+    With `has_tail`, eight more bytes belong to each element and become an item of their own.  At most `max_items` items
+    are decoded, and only complete elements.  An item is None if its LZF data is corrupt; a string of `large_size` bytes
+    or more ends the run.  Returns (flat list of items, the index where the next element begins).
     """
     items: list[Any] = []
     while len(items) + width + has_tail <= min(max_items, MAX_RUN_ITEMS):

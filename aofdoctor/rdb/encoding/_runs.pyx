@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Python bindings of runs.h, with the functions of _pyruns.py."""
+"""Compiled decoders of listpack, ziplist and RDB string items: Python bindings of runs.h, documented in _pyruns.py."""
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -63,7 +63,7 @@ cdef list item_list(runs_item *items, size_t count):
 
 
 def listpack_run(bytes data, size_t at):
-    """Decode items of a listpack from `at` on, at most MAX_RUN_ITEMS; return (items, where the next one begins)."""
+    """Decode listpack items from index `at` on, at most MAX_RUN_ITEMS; return (items, index of the next one)."""
     cdef runs_item items[MAX_RUN_ITEMS_C]
     cdef const uint8_t *p = data
     cdef size_t count = c_listpack(p, len(data), &at, items, MAX_RUN_ITEMS_C)
@@ -71,7 +71,7 @@ def listpack_run(bytes data, size_t at):
 
 
 def ziplist_run(bytes data, size_t at, uint64_t prevlen):
-    """Decode items of a ziplist from `at` on; return (items, where the next one begins, the length of the last entry)."""
+    """Decode ziplist items from index `at` on; return (items, index of the next one, length of the last entry)."""
     cdef runs_item items[MAX_RUN_ITEMS_C]
     cdef const uint8_t *p = data
     cdef size_t count = c_ziplist(p, len(data), &at, &prevlen, items, MAX_RUN_ITEMS_C)
@@ -79,7 +79,7 @@ def ziplist_run(bytes data, size_t at, uint64_t prevlen):
 
 
 def strings_run(bytes data, size_t at, unsigned width, bint has_tail, uint64_t large_size, size_t max_items):
-    """Decode elements of `width` RDB strings each from `at` on; return (items, where the next element begins)."""
+    """Decode elements of `width` RDB strings from index `at` on; return (flat items, index of the next element)."""
     cdef runs_item items[MAX_RUN_ITEMS_C]
     cdef const uint8_t *p = data
     cdef size_t count

@@ -1,4 +1,4 @@
-"""CRC-64 of RDB files (the Jones polynomial, reflected, without inversion); compiled if it was built.
+"""CRC-64 of RDB files (the Jones polynomial, reflected, without inversion); uses the compiled function if it was built.
 
 Check value: crc64(b"123456789") == 0xe9c6d914c4b8d9ca (crc64.c, every server).
 """
@@ -18,7 +18,7 @@ def _table() -> list[int]:
 
 
 def _py_crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
-    """Update `crc` with the bytes of `data`."""
+    """Continue the CRC-64 `crc` with the bytes of `data`; return the new value."""
     table = _table()
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
@@ -26,9 +26,10 @@ def _py_crc64(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
 
 
 def _py_find_end_by_crc(data: bytes | bytearray | memoryview, crc: int) -> tuple[int, int]:
-    """Find the first opcode EOF (0xff) that is followed by the CRC of all bytes up to and including it.
+    """Find the first EOF opcode (0xff) that is followed by the CRC-64 of all bytes up to and including it.
 
-    Returns (its index, the CRC up to it), or (len(data) - 8, the CRC of the bytes before that) if there is none.
+    `crc` is the CRC of the bytes before `data`.  Returns (the index of the 0xff, the CRC up to it), or (len(data) - 8,
+    the CRC of the bytes before that index) if there is none.
     """
     last, table = max(0, len(data) - 8), _table()
     for i in range(last):

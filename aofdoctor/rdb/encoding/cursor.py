@@ -1,8 +1,8 @@
-"""A cursor that decodes the lengths, strings and numbers of RDB values.
+"""Read lengths, strings and numbers of RDB values one after the other: the Cursor, and strings too large for memory.
 
-It reads through a window that is small after a jump and grows during sequential reading.  Strings of LARGE_STRING_SIZE
-and more are not held in memory: they become a LargeString, which is read on request.  A claimed length is checked
-against the bytes that exist before memory is allocated for it.  Source: rdb.c (rdbLoadLenByRef,
+The Cursor reads the file through a window that is small after a jump and grows during sequential reading.  Strings of
+LARGE_STRING_SIZE and more are not held in memory: they become a LargeString, which is read on request.  A claimed
+length is checked against the bytes that exist before memory is allocated for it.  Source: rdb.c (rdbLoadLenByRef,
 rdbGenericLoadStringObject).
 """
 
@@ -22,7 +22,7 @@ _LZF = 3
 
 
 class DecodeError(Exception):
-    """Bytes that are not a valid value; `offset` is where this was noticed.
+    """RDB bytes that are not a valid value; `offset` is the place in the file where the decoder noticed it.
 
     Raised inside rdb.  The public functions of the package turn it into a CorruptValue.
     """
@@ -33,7 +33,7 @@ class DecodeError(Exception):
 
 
 class CorruptValue(NamedTuple):
-    """A value that cannot be decoded: the offset where this was noticed, and why."""
+    """A value or part of an RDB that cannot be decoded: the file offset where this was noticed, and why."""
 
     offset: int
     note: str
@@ -41,10 +41,10 @@ class CorruptValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LargeString:
-    """A string too large to hold in memory: `size` bytes, stored at `offset`.
+    """A string of an RDB that is too large to hold in memory: `size` bytes, stored at `offset` of `source`.
 
-    If `lzf_size` is not 0, the string is stored as that many bytes of LZF.  A part of a compressed string begins at
-    `container_offset` of the `container_size` bytes that the whole string decompresses to.
+    If `lzf_size` is not 0, the string is stored as that many bytes of LZF.  `container_size` is not 0 for a part of a
+    compressed string: the part begins at `container_offset` of the `container_size` bytes that decompression yields.
     """
 
     source: Source
@@ -58,7 +58,7 @@ class LargeString:
         return self.size
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in order, in pieces much smaller than the string."""
+        """Yield the bytes of the string in order, decompressed, in pieces much smaller than the string."""
         if not self.lzf_size:
             yield from self._stored()
             return
@@ -73,7 +73,7 @@ class LargeString:
                 return
 
     def read(self, limit: int | None = None) -> bytes:
-        """Return all bytes, or the first `limit`."""
+        """Read all bytes of the large string into memory, or the first `limit`."""
         out, size = [], 0
         for piece in self.pieces():
             out.append(piece)
@@ -92,11 +92,11 @@ class LargeString:
             yield piece
 
 
-String = bytes | LargeString
+String = bytes | LargeString  # an RDB string, in memory or too large for it
 
 
 class Cursor:
-    """A position in a source and a window of the bytes after it, for a single reader."""
+    """A reading position in an RDB file, with methods that decode what follows; for a single reader."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -105,11 +105,11 @@ class Cursor:
 
     @property
     def offset(self) -> int:
-        """The position in the source, in bytes."""
+        """The reading position: an offset in the file."""
         return self._base + self._at
 
     def seek(self, offset: int) -> None:
-        """Move to an offset of the source."""
+        """Move the reading position to `offset` of the file."""
         at = offset - self._base
         if 0 <= at <= len(self._data):
             self._at = at
@@ -117,14 +117,14 @@ class Cursor:
         self._base, self._at, self._data, self._window = offset, 0, b"", _FIRST
 
     def byte(self) -> int:
-        """Read one byte."""
+        """Read the next byte of the file as a number."""
         if self._at >= len(self._data):
             self._load(1)
         self._at += 1
         return self._data[self._at - 1]
 
     def take(self, size: int) -> bytes:
-        """Read `size` bytes; callers ask for no more than LARGE_STRING_SIZE."""
+        """Read the next `size` bytes of the file; callers ask for no more than LARGE_STRING_SIZE."""
         end = self._at + size
         if end > len(self._data):
             self._load(size)
@@ -134,18 +134,18 @@ class Cursor:
         return piece
 
     def number(self, size: int = 8, signed: bool = False) -> int:
-        """Read a little-endian integer."""
+        """Read the next `size` bytes of the file as a little-endian integer."""
         return int.from_bytes(self.take(size), "little", signed=signed)
 
     def length(self) -> int:
-        """Read an RDB length."""
+        """Read an RDB length, the variable-length integer of counts and sizes; raises DecodeError for anything else."""
         size, encoding = self._length_or_encoding()
         if encoding is not None:
             raise DecodeError(self.offset, f"string encoding {encoding} where a length should be")
         return size
 
     def string(self) -> String:
-        """Read an RDB string: bytes, the digits of an integer, or a LargeString."""
+        """Read an RDB string, decompressing LZF; a stored integer becomes its digits, a large string a LargeString."""
         run, at = strings_run(self._data, self._at, 1, False, LARGE_STRING_SIZE, 1)
         if run and run[0] is not None:
             self._at = at
@@ -153,7 +153,7 @@ class Cursor:
         return self._slow_string()
 
     def _slow_string(self) -> String:
-        """Read a string that crosses the window's end, is large, or is invalid; raises DecodeError with the reason."""
+        """Read an RDB string that crosses the window's end, is large, or is invalid; raises DecodeError if invalid."""
         size, encoding = self._length_or_encoding()
         if encoding is None:
             return self.take(size) if size < LARGE_STRING_SIZE else self._skip_large(size, 0)
@@ -173,7 +173,7 @@ class Cursor:
         return value
 
     def string_in_memory(self, limit: int) -> bytes:
-        """Read an RDB string into memory; raises DecodeError if it has more than `limit` bytes."""
+        """Read an RDB string as bytes; raises DecodeError if it is large and has more than `limit` bytes."""
         at, value = self.offset, self.string()
         if isinstance(value, bytes):
             return value
@@ -182,15 +182,15 @@ class Cursor:
         return value.read()
 
     def strings(self, count: int, width: int = 1, has_tail: bool = False) -> Iterator[list[Any]]:
-        """Yield `count` elements as flat lists of whole elements.
+        """Yield `count` elements of a value as flat lists, each with one or more whole elements.
 
-        An element is `width` strings and, with `has_tail`, eight more bytes.
+        An element is `width` RDB strings and, with `has_tail`, eight raw bytes.
         """
         parts = width + has_tail
         while count > 0:
             at, max_items = self._at, min(MAX_RUN_ITEMS, count * parts)
             run, self._at = strings_run(self._data, at, width, has_tail, LARGE_STRING_SIZE, max_items)
-            if None in run:  # Keep the elements before the invalid LZF; the next pass raises the error.
+            if None in run:  # Keep the elements before the invalid LZF data; the next iteration raises the error.
                 run, self._at = strings_run(
                     self._data, at, width, has_tail, LARGE_STRING_SIZE, run.index(None) // parts * parts
                 )
@@ -229,7 +229,7 @@ class Cursor:
             raise DecodeError(self.offset, "the file ends inside a string")
 
     def _load(self, need: int) -> None:
-        """Drop the bytes before the position and read more, so that at least `need` bytes follow it."""
+        """Refill the bytes in memory from the file, so that at least `need` bytes follow the reading position."""
         rest = self._data[self._at :]
         self._base, self._at = self._base + self._at, 0
         size = max(self._window, need)

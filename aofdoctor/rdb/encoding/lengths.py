@@ -7,7 +7,7 @@ readers and their fallbacks have bounded copies of their own; writer.encode_leng
 
 
 def length_size(first: int) -> int:
-    """Return how many bytes a length with this first byte occupies; 0 if no length begins with it."""
+    """Return the size in bytes of an RDB length that begins with the byte `first`; 0 if no length begins with it."""
     if first < 0x40:
         return 1
     if first < 0x80:
@@ -16,7 +16,7 @@ def length_size(first: int) -> int:
 
 
 def decode_length(data: bytes, at: int) -> tuple[int, int]:
-    """Return the length at `at` and the offset after it; bytes that `data` does not have count as zero."""
+    """Return (the RDB length at index `at` of `data`, the index after it); missing bytes count as zero."""
     first = data[at] if at < len(data) else 0
     if first < 0x40:
         return first, at + 1

@@ -1,4 +1,4 @@
-/* Decompress LZF as RDB strings use it.  The decompressor can stop and resume, and never reads or writes out of bounds. */
+/* Decompress LZF, which RDB files use for single strings; able to stop and resume, never out of bounds. */
 #ifndef AOFDOCTOR_LZF_H
 #define AOFDOCTOR_LZF_H
 

@@ -1,23 +1,23 @@
-"""Decompress LZF, the compression of RDB strings; uses the compiled decompressor if it was built.
+"""Decompress LZF, which RDB files use for single strings; uses the compiled decompressor if it was built.
 
 A declared size is believed only as far as the compressed bytes can produce it:
-an instruction of three bytes gives at most 264 bytes, which is 88 for each.
+an instruction of three bytes produces at most 264 bytes, 88 per compressed byte.
 Source: lzf_d.c, as every server carries it.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-HISTORY_SIZE = 8192
+HISTORY_SIZE = 8192  # bytes of earlier output that a copy instruction can refer to
 MAX_COPY_SIZE = 264  # bytes that one instruction produces at most
 _MAX_INSTRUCTION_SIZE = 33  # bytes that one instruction occupies at most
 
 
 def _py_decompress_prefix(data: bytes, history: bytes, max_size: int) -> tuple[bytes, int] | None:
-    """Decompress the complete instructions at the start of `data` into at most `max_size` bytes.
+    """Decompress the complete LZF instructions at the start of `data` into at most `max_size` bytes.
 
-    `history` is earlier output that copies may refer to.  Returns (the output, how many bytes of `data` were read), or
-    None if a copy refers to bytes before `history`.
+    `history` is earlier output that copy instructions may refer to.  Returns (the output, how many bytes of `data` were
+    read), or None if a copy refers to bytes before `history`.
     """
     out, i, start = bytearray(history), 0, len(history)
     while i < len(data):
@@ -54,15 +54,18 @@ else:
 
 
 def is_possible_size(packed: int, size: int) -> bool:
-    """Return whether `packed` compressed bytes can decompress to `size` bytes.
+    """Return whether `packed` bytes of LZF can decompress to `size` bytes.
 
-    An instruction of two bytes gives at least one byte, one of three bytes at most 264.
+    An instruction of two bytes produces at least one byte, one of three bytes at most 264.
     """
     return packed <= 2 * size and size <= packed * (MAX_COPY_SIZE // 3)
 
 
 def decompress(data: bytes, size: int) -> bytes | None:
-    """Decompress `data` to exactly `size` bytes; None if that fails.  An impossible `size` is not allocated."""
+    """Decompress LZF data to exactly `size` bytes; None if that fails.
+
+    Memory is not allocated for a `size` that the data cannot produce.
+    """
     if not is_possible_size(len(data), size):
         return None
     result = decompress_prefix(data, b"", size)
@@ -70,9 +73,9 @@ def decompress(data: bytes, size: int) -> bytes | None:
 
 
 def decompress_stream(pieces: Iterable[bytes], size: int, max_piece: int = 1 << 17) -> Iterator[bytes | None]:
-    """Decompress a value that is too large for memory; yield pieces of at most `max_piece` bytes.
+    """Decompress an LZF string that is too large for memory: yield pieces of at most `max_piece` bytes.
 
-    The last piece is None if the data is corrupt or does not decompress to `size` bytes.
+    `pieces` is the compressed data.  The last item is None if it is corrupt or does not decompress to `size` bytes.
     """
     history, rest = b"", b""
     for piece in pieces:

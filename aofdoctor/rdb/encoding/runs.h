@@ -1,4 +1,4 @@
-/* Find runs of items in a buffer: items of a listpack, of a ziplist, or RDB strings in a row.
+/* Find consecutive items in a buffer, many in one call: items of a listpack, items of a ziplist, or RDB strings.
  *
  * Handles only well-formed input: each function stops at the first item that is
  * incomplete or malformed, and the caller finds out why.  No byte outside of the
@@ -43,7 +43,7 @@ static inline size_t runs_set(runs_item *item, int kind, const uint8_t *at, uint
     return 1;
 }
 
-/* ---- listpack: the header of an entry, its bytes, and its length again, to be read backwards ---- */
+/* ---- listpack entry: a header, the bytes, and the entry's length once more, for reading backwards ---- */
 
 static inline unsigned runs_backlen_size(uint64_t length) {
     return length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
@@ -55,7 +55,7 @@ static inline int runs_backlen_matches(const uint8_t *p, unsigned bytes, uint64_
     return length == 0;
 }
 
-/* Decode the entry at p; return its size without the backward length, or 0 if it is not complete in `left` bytes. */
+/* Decode the listpack entry at p; return its size without the backward length, or 0 if `left` bytes do not hold it. */
 static inline uint64_t runs_listpack_entry(const uint8_t *p, size_t left, runs_item *item) {
     static const uint8_t widths[5] = {0, 2, 3, 4, 8};
     uint8_t first = p[0];
@@ -82,7 +82,7 @@ static inline uint64_t runs_listpack_entry(const uint8_t *p, size_t left, runs_i
     return head + size;
 }
 
-/* Find the items from *at on, at most max_items; return their number and set *at to the next one. */
+/* Find the listpack items from p[*at] on, at most max_items; return their number and set *at to the next one. */
 static size_t runs_listpack(const uint8_t *p, size_t size, size_t *at, runs_item *items, size_t max_items) {
     size_t n = 0, i = *at;
     while (n < max_items && i < size && p[i] != 0xff) {
@@ -120,7 +120,8 @@ static inline uint64_t runs_ziplist_entry(const uint8_t *p, size_t left, runs_it
     return head + size;
 }
 
-/* *prevlen: on entry the length of the entry before *at, on return the length of the last entry of the run. */
+/* Find the ziplist items from p[*at] on.  *prevlen: the length of the entry before *at, on return that of the last
+ * entry found. */
 static size_t runs_ziplist(const uint8_t *p, size_t size, size_t *at, uint64_t *prevlen, runs_item *items, size_t max_items) {
     size_t n = 0, i = *at;
     while (n < max_items && i < size && p[i] != 0xff) {
@@ -138,7 +139,7 @@ static size_t runs_ziplist(const uint8_t *p, size_t size, size_t *at, uint64_t *
 
 /* ---- RDB strings ---- */
 
-/* Decode the length at p; return its size in bytes, or 0 if it is incomplete or no length. */
+/* Decode the RDB length at p; return the bytes that it occupies, or 0 if it is incomplete or no length. */
 
 static inline unsigned runs_length(const uint8_t *p, size_t left, uint64_t *value) {
     if (!left) return 0;
@@ -150,7 +151,7 @@ static inline unsigned runs_length(const uint8_t *p, size_t left, uint64_t *valu
     return 1 + width;
 }
 
-/* Decode the string at p; return its size with its header, or 0 if it is incomplete, malformed, or of large_size or more. */
+/* Decode the RDB string at p; return its size with its header, or 0 if incomplete, malformed, or large_size or more. */
 static inline size_t runs_string(const uint8_t *p, size_t left, uint64_t large_size, runs_item *item) {
     uint64_t size = 0, unpacked_size = 0;
     if (!left) return 0;

@@ -1,6 +1,6 @@
-"""Decode runs of items; this module picks the compiled decoder, or the pure Python one if it was not built.
+"""Decode consecutive items of listpacks, ziplists and RDB strings; picks the compiled decoder or the pure Python one.
 
-A run is a sequence of items of a listpack, of a ziplist, or of RDB strings.
+The functions are documented in _pyruns.py.
 """
 
 from typing import TYPE_CHECKING

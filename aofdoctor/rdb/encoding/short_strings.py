@@ -1,4 +1,4 @@
-"""Read short RDB strings, such as key names and AUX fields, straight from a source.
+"""Read short RDB strings, such as key names and AUX fields, straight from a file.
 
 A string is stored as a length and bytes, as an integer, or compressed with LZF.  The caller limits how many bytes are
 read and decompressed, whatever size the string claims to have.  Values are read with cursor.py instead.
@@ -14,7 +14,7 @@ _FIRST_INTEGER, _LZF = 0xC0, 0xC3  # first bytes of integers (C0 to C2: 1, 2 or 
 
 
 def encoded_size(data: bytes) -> int:
-    """Return how many bytes the string at the start of `data` occupies, by its first bytes."""
+    """Return how many bytes the RDB string at the start of `data` occupies; only its first bytes need to be present."""
     first = data[0] if data else 0
     if first < _FIRST_INTEGER:
         size, at = decode_length(data, 0)
@@ -26,7 +26,7 @@ def encoded_size(data: bytes) -> int:
 
 
 def read_short_string(source: Source, span: Span, limit: int) -> bytes:
-    """Return the first `limit` bytes of the string that is encoded in `span`; an integer becomes its digits."""
+    """Return the first `limit` bytes of the RDB string that is stored in `span`; an integer becomes its digits."""
     head = pread(source, min(_HEAD_MAX, span.size), span.start)
     first = head[0] if head else 0
     if first < _FIRST_INTEGER:

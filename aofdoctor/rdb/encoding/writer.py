@@ -1,6 +1,6 @@
-"""Write RDB lengths and strings.  Source: rdb.c (rdbSaveLen, rdbSaveRawString).
+"""Encode RDB lengths and strings.  Source: rdb.c (rdbSaveLen, rdbSaveRawString).
 
-Nothing is compressed and no integer encoding is chosen: every reader accepts the plain form.
+Strings are written neither with LZF nor as integers: every reader accepts the plain form.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ _CHUNK_SIZE = 1 << 16
 
 
 def encode_length(value: int) -> bytes:
-    """Return the shortest encoding of an RDB length."""
+    """Return the shortest RDB encoding of a length."""
     if value < 1 << 6:
         return bytes((value,))
     if value < 1 << 14:
@@ -20,13 +20,13 @@ def encode_length(value: int) -> bytes:
 
 
 def encode_string(value: String) -> Iterator[bytes]:
-    """Yield an uncompressed RDB string: its length, then its bytes, in pieces if it is large."""
+    """Yield the uncompressed RDB encoding of a string: its length, then its bytes, in pieces if it is large."""
     yield encode_length(len(value))
     yield from (value,) if isinstance(value, bytes) else value.pieces()
 
 
 def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in fewer, larger pieces; the last piece can be empty."""
+    """Join small pieces of bytes: yield the same bytes in pieces of at least 64 KiB, except for the last."""
     out = bytearray()
     for piece in pieces:
         out += piece

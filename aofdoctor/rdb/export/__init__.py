@@ -1,5 +1,5 @@
-"""Export an RDB as the commands that recreate its keys, for a server with given capabilities.
+"""Export an RDB as the commands that recreate its keys, limited to commands that the target server supports.
 
-May import the other packages of rdb except rewrite, and the vocabulary.
+May import the other packages of rdb except rewrite, and the shared modules outside of rdb.
 The names of server versions (server/versions.py) and the writing of files (edit) do not belong here.
 """

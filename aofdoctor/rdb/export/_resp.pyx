@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 
 cdef Py_ssize_t digit_count(Py_ssize_t value):
-    """The number of decimal digits of a number."""
+    """Return the number of decimal digits of a number that is not negative."""
     cdef Py_ssize_t count = 1
     while value >= 10:
         value //= 10
@@ -14,7 +14,7 @@ cdef Py_ssize_t digit_count(Py_ssize_t value):
 
 
 cdef char *write_header(char *at, char prefix, Py_ssize_t value):
-    """Write prefix, number, CRLF; return the byte after them."""
+    """Write a RESP header (`prefix`, the number, CRLF) at `at`; return the byte after it."""
     cdef Py_ssize_t count = digit_count(value), i
     at[0] = prefix
     for i in range(count, 0, -1):

@@ -1,4 +1,4 @@
-"""Export one value as the commands that recreate it, for a server with given capabilities.
+"""Export the value of one RDB key as the commands that recreate it on a server with given capabilities.
 
 Collections are split into chunks of 64 elements, as in the server's own rewrite
 (AOF_REWRITE_ITEMS_PER_CMD; rewriteAppendOnlyFileRio of aof.c).  A part of a value
@@ -24,9 +24,10 @@ CommandOrUnsupported = CommandArgs | Unsupported
 def value_commands(
     cursor: Cursor, value: ValueRef, key: bytes, expire_ms: int | None, capabilities: Capabilities
 ) -> Iterator[CommandArgs | Unsupported | CorruptValue]:
-    """Yield the commands that set `key` to a value, then its expiry (`expire_ms`, unix ms), then any damage.
+    """Yield the commands that set `key` to a value of an RDB, then a PEXPIREAT if `expire_ms` (unix ms) is not None.
 
-    If the value is damaged, the commands contain what could be read before it.
+    Parts that the target cannot represent are yielded as Unsupported.  If the value is damaged, the commands contain
+    what could be read before the damage, and a CorruptValue comes last.
     """
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
@@ -46,12 +47,12 @@ def value_commands(
 
 
 def select_command(db: int) -> CommandArgs:
-    """Build the SELECT of a database."""
+    """Build the command SELECT `db`."""
     return [b"SELECT", b"%d" % db]
 
 
 def function_load_command(code: String, capabilities: Capabilities) -> CommandOrUnsupported:
-    """Build the command that loads a function library (RDB_OPCODE_FUNCTION2, 245)."""
+    """Build FUNCTION LOAD for a library in an RDB (RDB_OPCODE_FUNCTION2, 245); Unsupported for older targets."""
     return [b"FUNCTION", b"LOAD", code] if capabilities.has_functions else Unsupported("a library of functions")
 
 
@@ -61,7 +62,10 @@ def _string(cursor: Cursor, value: ValueRef, key: bytes, capabilities: Capabilit
 
 
 def _chunks(cursor: Cursor, value: ValueRef, width: int) -> Iterator[FlatRun]:
-    """Yield runs of ITEMS_PER_CMD elements of `width` items, the last one shorter; damage raises after them."""
+    """Yield the elements of a collection in chunks of ITEMS_PER_CMD elements, each a flat list; the last is shorter.
+
+    An element has `width` items.  Damage raises DecodeError after the elements before it.
+    """
     rest: FlatRun = []
     size, broken = ITEMS_PER_CMD * width, None
     try:

@@ -1,6 +1,6 @@
 """Export an RDB as commands, in file order, with a SELECT before each change of database.
 
-Information that the target cannot represent is recorded in the report, by key.
+Information that the target cannot represent is recorded in a report, by key.
 Damage ends the export with a CorruptValue.  Information that only tunes a server
 (table sizes, slots, idle times) is counted as a dropped hint, because a server's
 own rewrite does not write it either.
@@ -33,7 +33,7 @@ from aofdoctor.source import Source
 
 OnProgress = Callable[[int], None]
 _FUNCTION = Opcode.FUNCTION2
-_TEMPLATE = Opcode.HASH_TEMPLATE  # a template's field names are exported with each hash that uses it
+_TEMPLATE = Opcode.HASH_TEMPLATE  # not exported itself: each hash that uses it is exported with its field names
 _NOT_EXPORTED = frozenset({KIND_MAGIC, Opcode.AUX, Opcode.EOF, Opcode.RESIZEDB, Opcode.SELECTDB})
 _HINTS: dict[int, str] = {Opcode.SLOT_INFO: SLOT_HINT}
 
@@ -41,7 +41,10 @@ _HINTS: dict[int, str] = {Opcode.SLOT_INFO: SLOT_HINT}
 def export_commands(
     source: Source, capabilities: Capabilities, report: ConversionReport, on_progress: OnProgress | None = None
 ) -> Iterator[CommandArgs | CorruptValue]:
-    """Yield the commands that recreate the RDB at the beginning of `source`; `on_progress` gets the bytes read."""
+    """Yield the commands that recreate the RDB at the beginning of `source`; at damage, a CorruptValue comes last.
+
+    `report` records counts and losses; `on_progress` is called with the number of bytes read so far.
+    """
     items, exporter = ItemReader(source), CommandExporter(source, capabilities, report)
     for batch in items:
         for item in batch:
@@ -56,14 +59,14 @@ def export_commands(
 
 
 class CommandExporter:
-    """Exports one item at a time; `db` is the database that the commands so far have selected."""
+    """Exports the items of an RDB one at a time; `db` is the database that the commands so far have selected."""
 
     def __init__(self, source: Source, capabilities: Capabilities, report: ConversionReport) -> None:
         self.source, self.capabilities, self.report = source, capabilities, report
         self.cursor, self.db, self.dialect = Cursor(source), 0, read_dialect(source)
 
     def export(self, item: KeyItem | OpcodeItem) -> Iterator[CommandArgs | CorruptValue]:
-        """Yield the commands for a key or for an opcode between keys; a CorruptValue is the last."""
+        """Yield the commands for one RDB item, a key or an opcode; at damage, a CorruptValue comes last."""
         return self._export_key(item) if isinstance(item, KeyItem) else self._export_item(item)
 
     def _export_key(self, key: KeyItem) -> Iterator[CommandArgs | CorruptValue]:

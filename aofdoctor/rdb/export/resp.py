@@ -1,6 +1,6 @@
 """Encode commands as RESP in pieces of bounded size, however large the values are.
 
-Uses the compiled encoder if it is available.  Items that are not commands
+Uses the compiled encoder if it was built.  Items that are not commands
 (Unsupported, CorruptValue) are passed on in their place, so that the writer can
 stop or report them.
 """
@@ -16,7 +16,7 @@ _PIECE = 1 << 18
 
 
 def _py_encode(command: list[Any]) -> bytes | None:
-    """Encode a command; None if an argument is not bytes (a LargeString)."""
+    """Encode a command as RESP; None if an argument is a LargeString, which is not in memory."""
     if not all(type(word) is bytes for word in command):
         return None
     return encode_command(command)
@@ -34,7 +34,7 @@ else:
 def encode_commands(
     commands: Iterable[CommandArgs | Unsupported | CorruptValue],
 ) -> Iterator[bytes | Unsupported | CorruptValue]:
-    """Yield the bytes of commands, in order; other items are passed on after the bytes before them."""
+    """Encode commands as RESP, many per piece; items that are no commands are yielded unchanged in their place."""
     out: list[bytes] = []
     size = 0
     for item in commands:
@@ -52,7 +52,7 @@ def encode_commands(
 
 
 def _large_command_pieces(command: CommandArgs) -> Iterator[bytes]:
-    """Yield the encoding of a command with a large argument in pieces."""
+    """Yield the RESP encoding of a command with a large argument in several pieces."""
     yield b"*%d\r\n" % len(command)
     for word in command:
         yield b"$%d\r\n" % len(word)

@@ -1,9 +1,9 @@
-"""Export an RDB as RESP bytes, a window of keys at a time.
+"""Export an RDB as RESP bytes quickly, many keys at a time.
 
 The output is the same as that of exporter.py.  Common keys are encoded by the
-compiled encoder (rdb/bulk) directly from the walk's window; every other item
-goes through CommandExporter.  A key that crosses the edge of the window is read
-again.
+compiled encoder (rdb/bulk) directly from the window in which the RDB is walked;
+every other item goes through CommandExporter.  A key that crosses the edge of the
+window is read again.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ from aofdoctor.rdb.walk.walker import SLACK
 from aofdoctor.rdb.walk.window import WINDOW_SIZE
 from aofdoctor.source import Source, pread
 
-OUTPUT_SIZE = 1 << 20  # bytes of output; a key that does not fit goes through CommandExporter
+OUTPUT_SIZE = 1 << 20  # bytes of the encoder's output buffer; a key that does not fit goes through CommandExporter
 _PIECE = 1 << 18
-_REREAD_MAX = 1 << 20  # the size up to which a key is read into memory again
+_REREAD_MAX = 1 << 20  # the size up to which a key that crosses the window's edge is read again
 
 ShiftExpiry = Callable[[CommandArgs], CommandArgs]
 RespPiece = bytes | Unsupported | CorruptValue
@@ -53,7 +53,7 @@ class RespExporter:
 
     @property
     def db(self) -> int:
-        """The database that is selected after the commands so far."""
+        """The database that the commands yielded so far have selected."""
         return self._exporter.db
 
     def __iter__(self) -> Iterator[RespPiece]:
@@ -85,7 +85,7 @@ class RespExporter:
         return stop, at
 
     def _encode_reread_key(self, batch: ItemBatch, at: int) -> bool:
-        """Read a key again that is only partly in the window, and encode it; False if this is not possible."""
+        """Encode a key that is only partly in memory, by reading it again from the file; return False if impossible."""
         start, end = batch.columns.edges[at], batch.columns.edges[at + 1]
         if start >= self._items.window.base or end - start > _REREAD_MAX or batch.columns.name[at] < 0:
             return False
@@ -95,7 +95,10 @@ class RespExporter:
         return stop == BulkStop.DONE
 
     def _take_counts(self) -> None:
-        """Add the counts of the encoder to the report; all its keys are in one database."""
+        """Add the numbers of keys that the compiled encoder has encoded since the last call to the report.
+
+        All these keys are in one database.
+        """
         keys, hints = self._encoder.take_counts()
         self._exporter.db = self._encoder.db
         for name, count in zip(TYPE_NAMES, keys, strict=True):

@@ -1,11 +1,11 @@
 """Export a stream as commands that restore its ids, counters, consumer groups and pending entries exactly.
 
-XCLAIM makes an entry pending only while the entry exists.  Therefore a filler is
-added for each entry that is pending but was deleted, then claimed, and removed
-at the end: leading fillers with XTRIM, which leaves no trace, inner ones with
-XDEL, as the original entry was deleted.  The fillers need the pending ids before
-the entries, but the file has them after the entries: the value is read twice,
-and the ids are held in 16 bytes each.  Source: rewriteStreamObject of aof.c
+XCLAIM makes an entry pending only while the entry exists.  Therefore an entry that is
+pending but was deleted is added with a placeholder content (a "filler"), then claimed,
+and removed at the end: fillers before the first real entry with XTRIM, which leaves no
+trace, the others with XDEL, as the original entry was deleted.  The fillers need the
+pending ids before the entries, but the file has them after the entries: the value is
+read twice, and the ids are held in 16 bytes each.  Source: rewriteStreamObject of aof.c
 (Redis 7.0), xclaimCommand of t_stream.c.
 """
 
@@ -33,12 +33,12 @@ from aofdoctor.rdb.values.streams import (
 
 _IDS_PER_CMD = 64
 _NONE, _FIRST = StreamId(0, 0), StreamId(0, 1)
-_FILLER = [b"x", b"y"]
+_FILLER = [b"x", b"y"]  # the field and value of a filler
 
 
 @dataclass(slots=True)
 class _StreamState:
-    """The state of one export.
+    """The state while one stream is exported; a filler is a placeholder entry for a pending entry that was deleted.
 
     `next_deleted` is the next pending id that could need a filler, empty if none
     is left, and `deleted_pending` yields the ones after it.  `entry_count` counts
@@ -62,7 +62,10 @@ class _StreamState:
 def stream_commands(
     parts: Callable[[bool], Iterator[StreamPart]], key: bytes, capabilities: Capabilities
 ) -> Iterator[CommandArgs | Unsupported]:
-    """Yield the commands for a stream; `parts(entries)` decodes it from the start, with its entries or without."""
+    """Yield the commands that recreate the stream `key`, and an Unsupported for each part that no command can recreate.
+
+    `parts(entries)` decodes the stream from the start, with its entries or without.
+    """
     if not capabilities.has_streams:
         yield Unsupported("a stream")
         return
@@ -100,7 +103,7 @@ def _write_entry(state: _StreamState, entry: StreamEntry) -> Iterator[CommandArg
 
 
 def _add_fillers(state: _StreamState, before: bytes) -> Iterator[CommandArgs]:
-    """Add fillers for the deleted pending entries with ids below `before`."""
+    """Add placeholder entries for the deleted pending entries with ids below `before` (16 bytes)."""
     while state.next_deleted and state.next_deleted < before:
         deleted, state.next_deleted = state.next_deleted, next(state.deleted_pending, b"")
         if state.entry_count:
@@ -146,7 +149,7 @@ def _enter_consumer(state: _StreamState, consumer: Consumer) -> Iterator[Command
 
 
 def _create_idle_consumer(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
-    """Create the previous consumer if no XCLAIM has created it, because it has no pending entries."""
+    """Create the previous consumer of the group if no XCLAIM has created it, because it has no pending entries."""
     if not state.consumer_not_created:
         return
     state.consumer_not_created = False
@@ -175,7 +178,7 @@ def _report_producers(state: _StreamState, producers: ProducerSummary) -> Iterat
 
 
 def _remove_fillers(state: _StreamState) -> Iterator[CommandArgs | Unsupported]:
-    """Remove the fillers, and set the counters again, which this changes."""
+    """Remove the placeholder entries, and set the stream's counters again, which the removal changes."""
     yield from _create_idle_consumer(state)
     if state.leading_fillers:
         yield [b"XTRIM", state.key, b"MAXLEN", b"%d" % (state.entry_count + len(state.inner_filler_ids) // ID_SIZE)]

@@ -1,5 +1,5 @@
-"""Reads on past damage in an RDB: resynchronization, salvage, and a Bloom filter for duplicate keys.
+"""Read an RDB past damage: find where keys begin again, and salvage the keys before and after.
 
-May import every module of rdb except bulk, export and rewrite.
+Also holds a Bloom filter for duplicate key names.  May import every module of rdb except bulk, export and rewrite.
 Writing a repaired file does not belong here; that is aofdoctor.edit.
 """

@@ -1,4 +1,4 @@
-"""A Bloom filter for key names, in 32 MiB.
+"""Remember which key names have occurred, in 32 MiB: a Bloom filter.
 
 A name that was added is always recognized.  A name that was not added is wrongly recognized with a probability of 1 in
 10 million at a million names, 1 in 2,700 at ten million, and 1 in 24 at forty million.
@@ -11,13 +11,16 @@ _PROBES = 4
 
 
 class BloomFilter:
-    """A set of (database, name) pairs that can err by claiming membership; untouched pages use no memory."""
+    """A set of (database, key name) pairs that may claim to contain a pair that was never added.
+
+    It never misses one that was added.  Untouched pages use no memory.
+    """
 
     def __init__(self) -> None:
         self._bits = bytearray(1 << _LOG2_BITS - 3)
 
     def add(self, db: int, name: bytes) -> bool:
-        """Add a name; return whether it was probably present before."""
+        """Add the key `name` in database `db`; return whether it was probably present before."""
         was_present = True
         for place in _bit_positions(db, name):
             bit = 1 << (place & 7)
@@ -27,7 +30,7 @@ class BloomFilter:
         return was_present
 
     def probably_contains(self, db: int, name: bytes) -> bool:
-        """Return whether a name was probably added; False is certain."""
+        """Return whether the key `name` in database `db` was probably added; False is certain."""
         return all(self._bits[place >> 3] & 1 << (place & 7) for place in _bit_positions(db, name))
 
 

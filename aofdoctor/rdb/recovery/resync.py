@@ -1,9 +1,9 @@
-"""Find where keys begin again in a damaged RDB.
+"""Find where keys begin again after damage in an RDB.
 
 An offset is accepted if items can be walked from it and the names of the keys among them are plausible.  A value can
 contain bytes that look like keys, and bytes that look like one key can hide several, so the result is a guess and is
-labelled as one.  The work is limited: a number of steps for every byte that a search passes, and one budget for all
-closer examinations together.
+labelled as one.  The work is limited: a number of walker steps for every byte that a search passes, and one budget for
+all closer examinations together.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from aofdoctor.source import Source, pread
 
 KeyDefect = Callable[[Source, KeyItem], str]  # why a key cannot be loaded; empty if it can
 
-LOOKBACK_BYTES = 1 << 20  # how far a search goes back into an item that seemed complete
+LOOKBACK_BYTES = 1 << 20  # bytes that a search goes back into an item that seemed complete
 _FIRST, _LARGEST = 1 << 14, 1 << 20  # bytes of a search's first and largest window
-_BASE_STEPS = 1 << 20  # the budget of a search, apart from its size
+_BASE_STEPS = 1 << 20  # walker steps that a search may take, in addition to those for each byte that it passes
 _STEPS_PER_BYTE = 8
-_MIN_CHECK_STEPS = 1 << 12  # the least that a closer examination is charged
+_MIN_CHECK_STEPS = 1 << 12  # steps that a closer examination costs at least
 _SCORE_NEEDED_AT_END = 8  # lower than SCORE_NEEDED, because few keys can follow near the end
-_MAX_NESTING = 16
+_MAX_NESTING = 16  # apparent keys inside each other that are examined for hidden keys
 _NAME_HEAD = 80  # bytes of an encoded name that are scored
 
 
@@ -36,24 +36,28 @@ def find_keys(
     end: int | None = None,
     key_defect: KeyDefect | None = None,
 ) -> int | None:
-    """Return the first offset from `start` on where keys seem to begin, or None.
+    """Return the first offset from `start` on where keys of a damaged RDB seem to begin, or None.
 
-    They must be walkable to beyond `min_end`.
+    The items from there must be walkable to beyond the offset `min_end`.  `end` is where the search stops, and
+    `is_plausible_key` can reject the first key.
     """
     return KeySearch(source, layout, end, key_defect).find_outside_value(start, min_end)
 
 
 class KeySearch:
-    """Searches for the offset where keys begin again; all searches of one object share a budget of steps."""
+    """Searches a damaged RDB for the offset where keys begin again.
+
+    All searches of one object share a budget of walker steps.
+    """
 
     def __init__(self, source: Source, layout: Layout, end: int | None, key_defect: KeyDefect | None) -> None:
         self.source, self.layout, self.end, self.key_defect = source, layout, end, key_defect
         self.steps_left = _BASE_STEPS + _STEPS_PER_BYTE * (end or 0)
 
     def find(self, start: int, min_end: int, stop: int | None = None) -> int | None:
-        """Return the first offset in [start, stop) where keys seem to begin, or None.
+        """Return the first offset in [start, stop) where keys of the damaged RDB seem to begin, or None.
 
-        They must be walkable to beyond `min_end`.
+        The items from there must be walkable to beyond the offset `min_end`.
         """
         at, size, step_budget = start, _FIRST, _BASE_STEPS
         while data := pread(self.source, size if self.end is None else max(0, min(size, self.end - at)), at):
@@ -72,9 +76,9 @@ class KeySearch:
     def _search_window(
         self, data: bytes, base: int, min_end: int, last: bool, step_budget: int
     ) -> tuple[int, StopReason, int]:
-        """Search one window; return an offset and FULL if keys begin there.
+        """Search the bytes `data`, from file offset `base` on; return (offset, reason, remaining step budget).
 
-        Otherwise the offset is the one from which the next window has to continue.
+        If the reason is FULL, keys begin at the offset.  Otherwise, the next window must continue from it.
         """
         buffer, end = bytearray(data + bytes(SLACK)), len(data)
         stop, at = end if last else end - end // 4, 0
@@ -96,7 +100,7 @@ class KeySearch:
             at += 1
 
     def find_outside_value(self, start: int, min_end: int) -> int | None:
-        """Find keys as `find` does, but prefer keys hidden inside the first match.
+        """Find where keys of the damaged RDB seem to begin, as `find` does, but prefer keys hidden in the first one.
 
         An apparent first key that contains at least two keys probably has a damaged length that swallowed them.
         """
@@ -121,7 +125,7 @@ class KeySearch:
         return None
 
     def _first_end(self, place: int) -> int | None:
-        """Return where the first key from an offset ends."""
+        """Return the offset where the first key from offset `place` on ends; None if no key can be walked."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1, verify=False, limit=self.end)
         while self.steps_left > 0:
             reason, left = window.run(self.steps_left)
@@ -132,7 +136,7 @@ class KeySearch:
         return window.columns.edges[1] if window.columns.key_count else None
 
     def count_keys(self, place: int, until: int | None) -> int:
-        """Count the keys that can be walked from `place` to `until`."""
+        """Count the keys of the RDB that can be walked from offset `place` to offset `until`."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=until)
         keys, reason = 0, StopReason.FULL
         while self.steps_left > 0 and reason == StopReason.FULL:
@@ -143,7 +147,7 @@ class KeySearch:
         return keys
 
     def _walks_well(self, place: int, min_end: int) -> bool:
-        """Return whether plausible items can be walked from an offset, however large they are."""
+        """Decide whether plausible RDB items can be walked from offset `place`, however large they are."""
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, 1 << 6, verify=False, limit=self.end)
         score, columns = 0, window.columns
         while self.steps_left > 0:
@@ -191,9 +195,9 @@ class KeySearch:
 
 
 def end_after_eof(source: Source, at: int, end: int | None, magic: bytes) -> int | None:
-    """Return where an RDB ends if the byte before `at` is its EOF opcode.
+    """Return the offset where an RDB ends if the byte before offset `at` is its EOF opcode, or None if it is not.
 
-    None if neither the source's end nor RESP follows the checksum: then the byte was no real EOF.
+    It is not if neither the source's end (or `end`) nor RESP follows the checksum.
     """
     after = at + 8 if header.has_checksum(magic) else at
     if end is not None and after > end:

@@ -1,4 +1,4 @@
-"""Salvage a damaged RDB: the keys before the damage, the damage, and the keys after it, to the end.
+"""Salvage a damaged RDB: find the intact keys before and after each damaged range, to the end of the file.
 
 An RDB has no synchronization marks, only a structure that is consistent or not.  Where the walk stops, resync.py
 searches for an offset from which keys can be walked again.  The search also looks back a little before the stop,
@@ -27,7 +27,7 @@ _LOOKBACK_ITEMS = 4  # items before a stop that can have swallowed the following
 def salvage_items(
     source: Source, end_hint: int | None = None, key_defect: KeyDefect | None = None
 ) -> Iterator[ItemBatch | Damage]:
-    """Yield the items of an RDB and the damage between them, which together tile it to its end.
+    """Yield the intact items of a damaged RDB in batches, and the Damage between them, without gaps to its end.
 
     `end_hint` is the latest possible end, such as the start of RESP; the default is the end of the source.  A key for
     which `key_defect` gives a reason is damage.  After damage `db` is -1 until the next SELECTDB.  A batch is valid
@@ -68,7 +68,10 @@ class _RdbSalvager:
                 window.restart(place, -1)
 
     def _find_resume_offset(self) -> int | None:
-        """Return where keys begin again, and drop items from the columns that were only swallowed bytes."""
+        """Return the offset where keys begin again after the place where the walk failed, or None.
+
+        Drops the last items from the columns if a damaged length had made one item of several keys.
+        """
         columns, search = self.window.columns, self.search
         stop_offset = columns.edges[columns.count]
         next_start = search.find_outside_value(max(stop_offset, header.MAGIC_SIZE) + 1, stop_offset)

@@ -1,4 +1,4 @@
-"""Assemble an RDB from its items: the magic, the items' bytes, the end mark and the checksum."""
+"""Assemble an RDB from its items: the magic, the items' bytes, the EOF opcode and the checksum."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,10 @@ _EOF = bytes((Opcode.EOF,))
 
 
 def assemble_rdb(magic: bytes, pieces: Iterable[bytes | CorruptValue]) -> Iterator[bytes | CorruptValue]:
-    """Yield a whole RDB with the items in `pieces`; a CorruptValue among them is yielded and ends it."""
+    """Yield the bytes of an RDB that contains the items in `pieces`: magic, items, EOF opcode, CRC-64.
+
+    A CorruptValue among the pieces is yielded and ends the RDB there.
+    """
     crc = crc64(magic)
     yield magic
     for piece in pieces:

@@ -17,11 +17,14 @@ from aofdoctor.rdb.rewrite.stream_recode import reencode_stream
 from aofdoctor.rdb.values.decoders import DECODERS, FlatRun, ValueRef, flat_elements
 from aofdoctor.rdb.values.modules import read_module_type
 
-_SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}
+_SPECIAL = {"nan": 253, "inf": 254, "-inf": 255}  # size bytes of scores that have no text
 
 
 class ReencodedValue(NamedTuple):
-    """The new type (None if the target has none), the bytes after the key's name, and the losses."""
+    """A value encoded with another RDB type: the type (None if the target has none), the value's bytes, and the losses.
+
+    The bytes are those after the key's name.  Each loss describes information that the target cannot represent.
+    """
 
     type: int | None
     pieces: Iterator[bytes]
@@ -29,9 +32,9 @@ class ReencodedValue(NamedTuple):
 
 
 def reencode(cursor: Cursor, value: ValueRef, dialect: str, version: int, shift_ms: int) -> ReencodedValue:
-    """Re-encode a value for readers of a dialect and RDB version; raises DecodeError if it is damaged.
+    """Re-encode the value of an RDB key for readers of `dialect` and RDB version `version`, with its expiries shifted.
 
-    Consume the pieces before you use the cursor for anything else.
+    Raises DecodeError if the value is damaged.  Consume the pieces before you use the cursor for anything else.
     """
     row = DECODERS[value.dialect].get(value.type)
     if row is None:
@@ -101,7 +104,7 @@ def _timed_hash(cursor: Cursor, value: ValueRef, dialect: str, version: int, shi
         del run[2::3]
         return _strings(run)
 
-    # Each variant counts its elements over runs of three items per field.
+    # In all variants the decoder yields three items per field: name, value and expiry.
     if min_expire is None:
         return ReencodedValue(RdbType.HASH, _counted_elements(cursor, value, 3, untimed), [])
     if dialect == "valkey":
@@ -122,7 +125,11 @@ def _valkey_fields(run: FlatRun, shift_ms: int) -> Iterator[bytes]:
 
 
 def _redis_hash(cursor: Cursor, value: ValueRef, min_expire: int, shift_ms: int) -> Iterator[bytes]:
-    """Yield the earliest expiry, then each field with its distance from it plus 1, or 0 for none (rdb.c, Redis 7.4)."""
+    """Yield the bytes of a hash with field expiries in the form of Redis 7.4 (rdb.c).
+
+    The earliest expiry comes first; each field is preceded by the distance of its expiry from that plus 1, or by 0 for
+    none.
+    """
 
     def fields(run: FlatRun) -> Iterator[bytes]:
         for field, content, time in zip(run[::3], run[1::3], run[2::3], strict=True):

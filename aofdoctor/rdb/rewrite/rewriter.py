@@ -1,7 +1,7 @@
 """Rewrite an RDB for another version or dialect: known items are copied byte for byte, the rest is re-encoded.
 
 A type that the target does not know becomes the simplest type that holds the
-same data.  Information that the target cannot represent is recorded in the
+same data.  Information that the target cannot represent is recorded in a
 report, by key.  Damage ends the result with a CorruptValue.  Source of the
 types and opcodes by version: rdb.h of Redis 2.6 to 7.4 and Valkey 8.0 and 9.1.
 """
@@ -41,9 +41,10 @@ _BATCH_MAX = 1 << 20  # the size up to which a batch is held in memory to shift 
 _EXPIRY_HEADER_SIZE = 1 + 8 + 1  # the opcode of an expiry in ms, the expiry, the type
 _EXPIRE_MS, _IDLE, _FREQ = Opcode.EXPIRETIME_MS, Opcode.IDLE, Opcode.FREQ
 _EOF, _TEMPLATE = int(Opcode.EOF), Opcode.HASH_TEMPLATE
-# Hashes with expiries of single fields; 22 is Valkey's HASH_2 too.
+# The types of hashes with expiries of single fields; type 22 is also Valkey's HASH_2.
 _FIELD_EXPIRY_TYPES = tuple(range(RdbType.HASH_METADATA_PRE_GA, RdbType.HASH_LISTPACK_EX + 1))
-# The first Redis version that knows a type or an opcode; Valkey's 80 knows those of 11, and what is in _IN_VALKEY.
+# By type byte or opcode, the first RDB version of Redis that has it.  Valkey's RDB version 80 has those of version 11
+# and those in _VALKEY_BYTES.
 _FIRST_VERSION: dict[int, int] = {
     **dict.fromkeys(range(RdbType.STRING, RdbType.HASH + 1), 1),
     **dict.fromkeys(range(RdbType.HASH_ZIPMAP, RdbType.HASH_ZIPLIST + 1), 1),
@@ -87,7 +88,7 @@ _HINTS: dict[int, str] = {
 
 
 class TargetFormat(NamedTuple):
-    """The dialect and RDB version to write, and the shift of all expiries in milliseconds.
+    """The RDB format to write: dialect (redis or valkey), RDB version, and a shift of all expiries in ms.
 
     `keeps_modules`: values and auxiliary data of modules are kept, because the server that reads them has the modules.
     """
@@ -104,11 +105,11 @@ class TargetFormat(NamedTuple):
 
     @property
     def magic(self) -> bytes:
-        """The first nine bytes of the RDB."""
+        """The magic of an RDB in this format, its first nine bytes."""
         return b"VALKEY%03d" % self.version if self.dialect == "valkey" else b"REDIS%04d" % self.version
 
     def supports(self, dialect: str, byte: int) -> bool:
-        """True if a type or opcode has the same meaning in the target as in `dialect`."""
+        """Whether a type byte or opcode exists in this format with the same meaning that it has in `dialect`."""
         if byte not in SHARED_BYTES and dialect != self.dialect:
             return False
         if self.dialect == "valkey":
@@ -117,7 +118,10 @@ class TargetFormat(NamedTuple):
 
 
 def rewrite_rdb(source: Source, target: TargetFormat, report: ConversionReport) -> Iterator[bytes | CorruptValue]:
-    """Yield the RDB at the beginning of `source` in the target format, with its checksum."""
+    """Yield the RDB at the beginning of `source` in the target format; at damage, a CorruptValue comes last.
+
+    An intact RDB ends with a new checksum.  `report` records counts and losses.
+    """
     items = ItemReader(source, stop_at_window_end=True)
     same_format = (read_dialect(source), items.rdb.version) == (target.dialect, target.version)
     writer = _ItemRewriter(source, target, report, same_format, items.rdb.version)
@@ -140,7 +144,10 @@ def _rewrite_items(items: ItemReader, writer: "_ItemRewriter") -> Iterator[bytes
 
 
 class _ItemRewriter:
-    """Rewrites batches and single items; `supported` are the types and opcodes that can be copied."""
+    """Rewrites the items of an RDB in the target format, one at a time or a batch at once.
+
+    `supported` are the type bytes and opcodes that can be copied unchanged.
+    """
 
     def __init__(
         self, source: Source, target: TargetFormat, report: ConversionReport, same_format: bool, version: int
@@ -156,7 +163,7 @@ class _ItemRewriter:
         self.item_by_item = not {_IDLE, _FREQ} <= self.supported or (self.may_have_metadata and not same_format)
 
     def copies_whole_batch(self, batch: ItemBatch) -> bool:
-        """True if a batch can be copied unchanged except for its expiries; its keys are then counted."""
+        """Whether a batch can be copied unchanged except for its expiries; if so, its keys are added to the report."""
         columns, count = batch.columns, batch.stop
         if self.item_by_item or not self.supported.issuperset(columns.kind[:count]) or _EOF in columns.kind[:count]:
             return False
@@ -170,7 +177,10 @@ class _ItemRewriter:
         return True
 
     def _can_shift_in_place(self, batch: ItemBatch) -> bool:
-        """True if keys have nothing but an expiry before their type, and no field has an expiry."""
+        """Whether the expiries in a batch of RDB items can be changed without moving bytes.
+
+        Keys may have nothing but an expiry in ms before their type byte, and no field may have an expiry.
+        """
         columns = batch.columns
         if self.may_have_metadata or batch.span.size > _BATCH_MAX:
             return False
@@ -183,7 +193,7 @@ class _ItemRewriter:
         return True
 
     def copy_shifted(self, batch: ItemBatch) -> Iterator[bytes]:
-        """Yield the bytes of a batch with its expiries shifted in place."""
+        """Yield the bytes of a batch with the expiries of its keys shifted in place."""
         if not self.target.shift_ms:
             yield from self.copy_bytes(batch.span)
             return
@@ -195,17 +205,20 @@ class _ItemRewriter:
         yield bytes(data)
 
     def _expiry_bytes(self, expire_ms: int) -> bytes:
-        """Return an expiry, shifted, as eight bytes; unlike in a command, 0 is a valid expiry here."""
+        """Return a key's expiry, shifted, as the eight bytes of an RDB; unlike in a command, 0 is valid here."""
         shifted = clamp_expiry(expire_ms + self.target.shift_ms, minimum=0) if self.target.shift_ms else expire_ms
         return shifted.to_bytes(8, "little", signed=True)
 
     def copy_bytes(self, span: Span) -> Iterator[bytes]:
-        """Yield the unchanged bytes of a span in pieces."""
+        """Yield the bytes of a range of the source unchanged, in pieces."""
         for at in range(span.start, span.end, 1 << 18):
             yield pread(self.source, min(1 << 18, span.end - at), at)
 
     def rewrite_key(self, key: KeyItem) -> Iterator[bytes]:
-        """Yield a key with its opcodes, copied or re-encoded."""
+        """Yield the bytes of a key with its opcodes in the target format, copied or re-encoded.
+
+        Information that the target cannot represent is recorded in the report.
+        """
         value = ValueRef(key.value_offset, key.type, self.dialect)
         self._count_hints(key)
         if key.type in self.supported and not (self.target.shift_ms and key.type in _FIELD_EXPIRY_TYPES):
@@ -227,7 +240,7 @@ class _ItemRewriter:
         self._count(key.db, key.type)
 
     def rewrite_item(self, item: OpcodeItem) -> Iterator[bytes | CorruptValue]:
-        """Yield an item that is not a key, if the target knows it; else record the loss."""
+        """Yield the bytes of an item that is not a key, if the target knows its opcode; else record the loss."""
         if item.kind in (KIND_MAGIC, _EOF):
             return
         if item.kind == KIND_UNPARSED:
@@ -249,7 +262,7 @@ class _ItemRewriter:
         return library_name(self.cursor.string())
 
     def _opcodes(self, key: KeyItem) -> bytes:
-        """Return the opcodes before a key's type: its expiry, idle time and frequency."""
+        """Return the bytes before a key's type byte: the opcodes for its expiry, idle time and frequency."""
         out = b""
         if key.expire_ms != -1:
             out += bytes((_EXPIRE_MS,)) + self._expiry_bytes(key.expire_ms)

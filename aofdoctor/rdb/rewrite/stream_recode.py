@@ -1,4 +1,4 @@
-"""Re-encode a stream for older readers: its nodes byte for byte, without counters and times that they do not know.
+"""Re-encode a stream for an older RDB version: copy its listpacks, and drop counters and times that it does not have.
 
 Stream format 2 (Redis 7.0) added counters, 3 (7.2) the active time of consumers,
 4 and 5 (8.6, 8.8) the ids of producers and pending entries without a consumer.
@@ -30,7 +30,10 @@ _ZERO = (0, 0)
 def reencode_stream(
     cursor: Cursor, value: ValueRef, dialect: str, version: int
 ) -> tuple[int | None, Iterator[bytes], list[str]]:
-    """Return (type, pieces, losses); the type is None if the readers do not know streams."""
+    """Re-encode a stream for readers of `dialect` and RDB version `version`; return (type byte, value bytes, losses).
+
+    The type byte is None if the readers do not know streams; each loss describes dropped information.
+    """
     to_version = 3 if dialect == "valkey" or version >= 11 else 2 if version == 10 else 1 if version == 9 else 0
     if not to_version:
         return None, iter(()), ["a stream"]
@@ -78,7 +81,7 @@ def _pieces(cursor: Cursor, value: ValueRef, from_version: int, to_version: int)
 
 
 def _group(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes]:
-    """Yield a consumer group: name, last id, entries read; pending entries; consumers with their pending ids."""
+    """Yield a consumer group in the older format: name, last id, entries read, pending entries, consumers."""
     yield from encode_string(cursor.string())
     yield from map(encode_length, (cursor.length() for _ in range(2)))
     read = cursor.length() if from_version >= 2 else 0
@@ -105,7 +108,7 @@ def _group(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes
 
 
 def _read_nacked(cursor: Cursor, from_version: int) -> StreamIdSet:
-    """Return the pending ids without a consumer, which are at the end of the group."""
+    """Return the ids of a group's pending entries that have no consumer; they are stored at the end of the group."""
     for _ in range(cursor.length()):
         cursor.take(ID_SIZE + 8)
         cursor.length()
@@ -119,7 +122,7 @@ def _read_nacked(cursor: Cursor, from_version: int) -> StreamIdSet:
 
 
 def _consumer(cursor: Cursor, from_version: int, to_version: int) -> Iterator[bytes]:
-    """Yield a consumer: name, times, pending ids."""
+    """Yield a consumer in the older format: name, times, ids of its pending entries."""
     yield from encode_string(cursor.string())
     seen_time = cursor.take(8)
     active_time = cursor.take(8) if from_version >= 3 else seen_time

@@ -1,8 +1,8 @@
-"""Decode the elements of a value: one row for each RDB type, with a small decoder each.
+"""Decode the value of an RDB key to its elements: a table with one small decoder for each RDB type.
 
 A decoder yields flat lists of whole elements (field, value, field, value ...), so that a hash of ten million fields
-needs constant memory and the exporters need not take elements apart again.  `elements` makes typed elements of them.
-Types without a row are not decoded.
+needs constant memory and the exporters need not take elements apart again.  `elements` converts them to typed objects
+such as HashField.  A type without a row in the table cannot be decoded.
 
 Sources: rdb.c and rdb.h of Redis 2.8 to 7.4 (with the types of its release candidates) and Valkey 9.1.  For the array
 of 8.8, array.h of Redis, redis/librdb and a reader in Rust agree; for the hash templates of 8.10, the tests and the
@@ -24,7 +24,7 @@ from aofdoctor.rdb.values.modules import ModulePart, ModuleType, decode_module
 from aofdoctor.rdb.values.streams import STREAM_VERSIONS, StreamPart, decode_stream
 from aofdoctor.rdb.values.unpack import unpack_items
 
-FlatRun = list[Any]
+FlatRun = list[Any]  # one or more whole elements of a value, one after the other in one flat list
 _TIME_MAX = (1 << 63) - 1
 _TIME_DIGITS = 18  # digits of an expiry in milliseconds or of a template's id, at most
 _SMALL_STRING_MAX = 7  # bytes of a string in an array that is stored as a small one
@@ -35,7 +35,7 @@ _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?|[-+]
 
 
 class ValueRef(NamedTuple):
-    """Where a value begins, after its key's name, and which type and dialect (redis or valkey) it has."""
+    """Where a value begins in an RDB, after its key's name, with its type byte and dialect (redis or valkey)."""
 
     offset: int
     type: int
@@ -43,7 +43,7 @@ class ValueRef(NamedTuple):
 
 
 class SortedSetMember(NamedTuple):
-    """A member of a sorted set; the score is exactly the double that the server holds."""
+    """A member of a sorted set and its score, exactly the double that the server holds."""
 
     member: String
     score: float
@@ -58,7 +58,7 @@ class HashField(NamedTuple):
 
 
 class ArrayElement(NamedTuple):
-    """An element of an array and its index; the value is a number if the server holds it as a number."""
+    """An element of an array (Redis 8.8) and its index; the value is a number if the server holds it as a number."""
 
     array_index: int
     value: String | int | float
@@ -69,7 +69,7 @@ DecodeFunction = Callable[[Cursor], Iterator[FlatRun]]
 
 
 class Decoder(NamedTuple):
-    """How a type is read: its user-visible type name, the list items that form one element, and its decoder."""
+    """How values of one RDB type are read: the user-visible type name, list items per element, and the function."""
 
     type_name: str
     width: int
@@ -77,7 +77,7 @@ class Decoder(NamedTuple):
 
 
 def elements(cursor: Cursor, value: ValueRef) -> Iterator[Element | CorruptValue]:
-    """Yield the elements of a value in file order.
+    """Decode a value of an RDB and yield its elements in file order, as bytes or typed objects such as HashField.
 
     If the value is invalid, the elements before the defect are followed by a CorruptValue.
     """
@@ -94,19 +94,22 @@ def elements(cursor: Cursor, value: ValueRef) -> Iterator[Element | CorruptValue
 
 
 def flat_elements(cursor: Cursor, value: ValueRef) -> Iterator[FlatRun]:
-    """Yield the elements as flat lists; raises DecodeError at a defect and KeyError for a type without a row."""
+    """Decode a value of an RDB and yield its elements as flat lists (field, value, field, value ...).
+
+    Raises DecodeError at a defect, and KeyError for a type that cannot be decoded.
+    """
     cursor.seek(value.offset)
     return DECODERS[value.dialect][value.type].decode(cursor)
 
 
 def type_name(value: ValueRef) -> str:
-    """Return string, list, set, zset, hash, array, stream or module; empty for a type that is not decoded."""
+    """Return string, list, set, zset, hash, array, stream or module; empty for a type that cannot be decoded."""
     row = DECODERS[value.dialect].get(value.type)
     return row.type_name if row else ""
 
 
 def score_text(score: float) -> bytes:
-    """Return the shortest text from which a server reads the same double again."""
+    """Return the shortest text from which a server reads the same score again."""
     return (b"%r" % score).removesuffix(b".0")
 
 
@@ -122,7 +125,7 @@ def _strings(c: Cursor, each: int = 1) -> Iterator[FlatRun]:
 
 
 def _packed_elements(c: Cursor, unpack: Callable[[bytes], Iterator[FlatRun]], width: int = 1) -> Iterator[FlatRun]:
-    """Decode one packed string into whole elements of `width` items."""
+    """Decode a listpack, ziplist, intset or zipmap into whole elements of `width` items."""
     at, data, rest = c.offset, c.string(), FlatRun()
     try:
         for run in unpack(data) if isinstance(data, bytes) else unpack_items(data, unpack):
@@ -153,7 +156,7 @@ def _quicklist2(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _zset(c: Cursor) -> Iterator[FlatRun]:
-    """Decode scores as text after a size byte; the sizes 253 to 255 mean nan and the infinities."""
+    """Decode a sorted set with scores as text after a size byte; the sizes 253 to 255 mean nan and the infinities."""
     for _ in range(c.length()):
         member, size = c.string(), c.byte()
         yield [member, _SPECIAL[size] if size in _SPECIAL else _score(c, c.take(size))]
@@ -178,7 +181,7 @@ def _score(c: Cursor, text: String) -> float:
 
 
 def _hash_times(c: Cursor, relative: bool) -> Iterator[FlatRun]:
-    """Decode expiry, field and value; the expiry is 0 for none.
+    """Decode a hash of (expiry, field, value); the expiry is 0 for a field without one.
 
     If `relative`, the earliest expiry comes first, and each expiry is the distance from it plus 1.
     """
@@ -191,7 +194,7 @@ def _hash_times(c: Cursor, relative: bool) -> Iterator[FlatRun]:
 
 
 def _hash_pack_times(c: Cursor, soonest: bool) -> Iterator[FlatRun]:
-    """Decode a listpack of field, value and expiry (0 for none).
+    """Decode a hash stored as a listpack of (field, value, expiry); the expiry is 0 for a field without one.
 
     With `soonest`, the earliest expiry precedes the listpack; it is not needed.
     """
@@ -209,7 +212,7 @@ def _is_number(text: String) -> bool:
 
 
 def _hash2(c: Cursor) -> Iterator[FlatRun]:
-    """Decode Valkey 9.0's field, value and expiry in milliseconds (-1 for none)."""
+    """Decode Valkey 9.0's hash of (field, value, expiry in unix milliseconds or -1 for none)."""
     for run in c.strings(c.length(), 2, has_tail=True):
         times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
         run[2::3] = [time if time >= 0 else None for time in times]
@@ -217,7 +220,7 @@ def _hash2(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _template_pack(c: Cursor) -> Iterator[FlatRun]:
-    """Decode a listpack of a template's id and the values of its fields."""
+    """Decode a hash stored as a listpack: the id of a hash template, which has the field names, then the values."""
     at, names, missing = c.offset, None, 0
     for run in _packed_elements(c, packed.listpack):
         if names is None:
@@ -233,14 +236,14 @@ def _template_pack(c: Cursor) -> Iterator[FlatRun]:
 
 
 def _template_values(c: Cursor) -> Iterator[FlatRun]:
-    """Decode a template's id and one string for each of its fields."""
+    """Decode a hash stored as the id of a hash template, which has the field names, and one string per value."""
     count, names = hash_templates(c.source).fields(c.source, c.length())
     for run in c.strings(count):
         yield [piece for value in run for piece in (next(names), value)]
 
 
 def _array(c: Cursor) -> Iterator[FlatRun]:
-    """Decode index and value pairs; the optional insert index in front of them is no element."""
+    """Decode an array to (index, value) pairs; an optional insert index at its start is skipped."""
     count = c.length()
     if (flag := c.length()) > 1:
         raise DecodeError(c.offset, f"{flag} where an array says whether it has an index to insert at")

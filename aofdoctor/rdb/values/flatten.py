@@ -1,4 +1,4 @@
-"""Flatten a value to its words, the strings and numbers in file order, for searches and previews."""
+"""Flatten an RDB value to its words, the strings and numbers in file order, for searches and previews."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from aofdoctor.rdb.values.streams import StreamId
 
 
 def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptValue]:
-    """Yield the words of a value; if it is invalid, a CorruptValue comes last."""
+    """Yield the strings and numbers of an RDB value as text; if the value is invalid, a CorruptValue comes last."""
     for element in elements(cursor, value):
         if isinstance(element, CorruptValue):
             yield element
@@ -18,7 +18,7 @@ def value_words(cursor: Cursor, value: ValueRef) -> Iterator[String | CorruptVal
 
 
 def flatten(item: Any) -> Iterator[String]:
-    """Yield the words of one element; absent fields (None) are skipped."""
+    """Yield the strings and numbers of one decoded element as text; absent parts (None) are skipped."""
     if isinstance(item, bytes | LargeString):
         yield item
     elif isinstance(item, StreamId):

@@ -1,8 +1,8 @@
-"""The field names that hashes of an RDB share (hash templates, Redis 8.10).
+"""Find the field names that hashes of an RDB share: hash templates, Redis 8.10.
 
-A hash that uses a template stores only the template's id and its values; the templates are records before the first
-key.  Their positions are collected once for each source.  Names are read on request, and those of small templates are
-cached.
+A hash that uses a template stores only the template's id and its values; the templates, each a list of field names, are
+records before the first key.  Their offsets are collected once for each source.  Names are read on request, and those
+of small templates are cached.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ _WINDOW, _BATCH_ITEMS = 1 << 14, 64
 
 
 class HashTemplates:
-    """The templates of one RDB: for each id the position of its field names and their number."""
+    """The hash templates of one RDB (shared lists of field names), found by their ids."""
 
     def __init__(self, source: Source) -> None:
-        self._locations: dict[int, tuple[int, int]] = {}
+        self._locations: dict[int, tuple[int, int]] = {}  # by template id: (offset of the field names, their number)
         self._cached: dict[int, list[String]] = {}
         cursor = Cursor(source)
         for offset in _template_offsets(source):
@@ -36,7 +36,10 @@ class HashTemplates:
             self._locations[number] = cursor.offset, count
 
     def fields(self, source: Source, number: int) -> tuple[int, Iterator[String]]:
-        """Return the number of fields of a template and their names; raises DecodeError if it does not exist."""
+        """Return (the number of field names of the template with id `number`, the names).
+
+        Raises DecodeError if the RDB has no such template.
+        """
         if number in self._cached:
             names = self._cached[number]
             return len(names), iter(names)
@@ -70,7 +73,7 @@ def _precedes(first: String, second: String) -> bool:
 
 
 def _template_offsets(source: Source) -> Iterator[int]:
-    """Yield the offset after the opcode of each template record; all of them precede the first key."""
+    """Yield the offset after the opcode of each hash template record; all of them precede the first key."""
     window = WalkWindow(
         source, layout_of(pread(source, MAGIC_SIZE, 0)), MAGIC_SIZE, 0, _WINDOW, _BATCH_ITEMS, verify=False
     )
@@ -89,7 +92,7 @@ _BY_SOURCE: WeakKeyDictionary[Source, HashTemplates] = WeakKeyDictionary()
 
 
 def hash_templates(source: Source) -> HashTemplates:
-    """Return the templates of the RDB at the start of a source; they are collected at the first call."""
+    """Return the hash templates of the RDB at the start of a source; they are collected at the first call."""
     cached = _BY_SOURCE.get(source)
     if cached is None:
         cached = _BY_SOURCE[source] = HashTemplates(source)

@@ -1,4 +1,4 @@
-"""Decode values of modules: self-describing parts that only the module can interpret.
+"""Decode values of module types: numbers and strings, each with its kind, that only the module can interpret.
 
 Source: rdb.c (rdbLoadCheckModuleValue) and module.c (moduleTypeNameByID) of Redis 4.0 on.
 """
@@ -18,23 +18,23 @@ _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 class ModuleType(NamedTuple):
-    """The module type of a value: the name and the encoding version that the module has registered."""
+    """The module type of a value: the nine-character name and the encoding version that the module has registered."""
 
     name: str
     version: int
 
 
 class ModulePart(NamedTuple):
-    """A part of a module's value; `kind` is signed, unsigned, float, double or string."""
+    """One number or string of a module's value; `kind` is signed, unsigned, float, double or string."""
 
     kind: str
     value: int | float | String
 
 
 def decode_module(c: Cursor) -> Iterator[list[Any]]:
-    """Yield the module type, then the parts up to the end mark.
+    """Yield the ModuleType of a module's value, then its parts, each in a list of its own.
 
-    The type id is nine characters of six bits and a version of ten.
+    The type id holds nine characters of six bits and a version of ten.  RDB_MODULE_OPCODE_EOF (0) ends the parts.
     """
     yield [read_module_type(c)]
     while opcode := c.length():

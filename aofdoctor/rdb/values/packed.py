@@ -1,6 +1,6 @@
-"""Decode values packed into one string in memory: listpack, ziplist, intset and zipmap.
+"""Decode collections that are packed into one string in memory: listpack, ziplist, intset and zipmap.
 
-Decoding is strict: the size in the header, the entry count, the backward length of every entry and the end mark must
+Decoding is strict: the size in the header, the entry count, the backward length of every entry and the end byte must
 agree with the bytes.  Items before a defect are yielded, then DecodeError is raised.  What the items mean is not known
 here.  Sources: listpack.c (Redis 7.0), ziplist.c and zipmap.c (Redis 6.2), intset.c.
 """
@@ -12,11 +12,11 @@ from aofdoctor.rdb.encoding.runs import listpack_run, ziplist_run
 
 _UNCOUNTED = 65535  # the entry count of a header that was not kept up to date
 _ZIPMAP_LONG, _END = 254, 255
-_RUN = 512  # items of a run
+_RUN = 512  # items that are yielded together
 
 
 def listpack(data: bytes) -> Iterator[list[bytes]]:
-    """Yield the items of a listpack, in runs."""
+    """Yield the items of a listpack, in lists of many items; raises DecodeError after the items before a defect."""
     _check_head("listpack", data, 6)
     at, count = 6, 0
     while at < len(data) - 1:
@@ -29,7 +29,7 @@ def listpack(data: bytes) -> Iterator[list[bytes]]:
 
 
 def ziplist(data: bytes) -> Iterator[list[bytes]]:
-    """Yield the items of a ziplist, in runs."""
+    """Yield the items of a ziplist, in lists of many items; raises DecodeError after the items before a defect."""
     _check_head("ziplist", data, 10)
     at, prevlen, count = 10, 0, 0
     while at < len(data) - 1:
@@ -44,7 +44,7 @@ def ziplist(data: bytes) -> Iterator[list[bytes]]:
 
 
 def intset(data: bytes) -> Iterator[list[bytes]]:
-    """Yield the members of an intset as digits, in runs."""
+    """Yield the members of an intset as decimal digits, in lists of many members."""
     width, count = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
     if width not in (2, 4, 8) or len(data) != 8 + width * count:
         raise DecodeError(0, f"an intset of {count} members of {width} bytes in {len(data)} bytes")
@@ -54,7 +54,7 @@ def intset(data: bytes) -> Iterator[list[bytes]]:
 
 
 def zipmap(data: bytes) -> Iterator[list[bytes]]:
-    """Yield fields and values of a zipmap alternately, in runs."""
+    """Yield the fields and values of a zipmap alternately, in lists of many items."""
     at, count, run = 1, 0, []
     while data[at : at + 1] != b"\xff":
         field, at = _zipmap_string(data, at, 0)
@@ -71,7 +71,7 @@ def zipmap(data: bytes) -> Iterator[list[bytes]]:
 
 
 def _zipmap_string(data: bytes, at: int, unused: int) -> tuple[bytes, int]:
-    """Return one string and the offset after it.
+    """Return (the string at index `at` of a zipmap, the index after it).
 
     A value's length is followed by one more byte (`unused` is 1), the number of free bytes after the value.
     """
@@ -97,5 +97,5 @@ def _check_count(name: str, data: bytes, at: int, count: int) -> None:
 
 
 def count_matches(count: bytes, entry_count: int) -> bool:
-    """Return whether a header's entry count is right; 65535 means that the entries were not counted."""
+    """Return whether the entry count of a listpack's or ziplist's header is right; 65535 means "not counted"."""
     return int.from_bytes(count, "little") in (entry_count, _UNCOUNTED)

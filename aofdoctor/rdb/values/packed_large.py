@@ -1,4 +1,4 @@
-"""Decode packed values that are too large to hold in memory: listpack, ziplist and intset, through a window.
+"""Decode listpacks, ziplists and intsets that are too large to hold in memory, through a sliding window.
 
 As strict as packed.py and with the same results; an item that does not fit into the window becomes a LargeString.
 Servers pack a large element of a list or a large field of a stream like a small one (quicklist.c, t_stream.c).
@@ -15,12 +15,12 @@ _LOOKAHEAD = 1 << 15  # more bytes than any entry has unless its length takes fo
 # Reading an item out of LZF decompresses everything before it, so only items of at least _LZF_ITEM bytes, and of at
 # least one part in _LZF_ITEMS of the value, become a LargeString.
 _LZF_ITEM, _LZF_ITEMS = 1 << 22, 64
-_RUN = 512  # items of a run
+_RUN = 512  # items that are yielded together
 _END = b"\xff"
 
 
 def listpack(value: LargeString) -> Iterator[list[Any]]:
-    """Yield the items of a listpack, in runs."""
+    """Yield the items of a listpack too large for memory, in lists of many items."""
     window, count = _PackedWindow(value), 0
     head = window.take(6)
     _require_size("listpack", head, value)
@@ -43,7 +43,7 @@ def listpack(value: LargeString) -> Iterator[list[Any]]:
 
 
 def ziplist(value: LargeString) -> Iterator[list[Any]]:
-    """Yield the items of a ziplist, in runs."""
+    """Yield the items of a ziplist too large for memory, in lists of many items."""
     window, count, prevlen = _PackedWindow(value), 0, 0
     head = window.take(10)
     _require_size("ziplist", head, value)
@@ -67,7 +67,7 @@ def ziplist(value: LargeString) -> Iterator[list[Any]]:
 
 
 def intset(value: LargeString) -> Iterator[list[Any]]:
-    """Yield the members of an intset as digits, in runs."""
+    """Yield the members of an intset too large for memory as decimal digits, in lists of many members."""
     window = _PackedWindow(value)
     head = window.take(8)
     width, count = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
@@ -80,7 +80,7 @@ def intset(value: LargeString) -> Iterator[list[Any]]:
 
 
 class _PackedWindow:
-    """A window that moves forward over a large string; `data[at:]` are the bytes read from `offset` on."""
+    """A window that moves forward over a large packed string; `data[at:]` are the bytes read from `offset` on."""
 
     def __init__(self, value: LargeString) -> None:
         self.value, self._pieces = value, value.pieces()
@@ -89,16 +89,16 @@ class _PackedWindow:
 
     @property
     def offset(self) -> int:
-        """The position in the string."""
+        """The reading position in the packed string, in bytes."""
         return self._base + self.at
 
     @property
     def remaining(self) -> int:
-        """The number of bytes after the position."""
+        """The number of bytes of the packed string after the reading position."""
         return self.value.size - self.offset
 
     def fill(self, size: int) -> bool:
-        """Read until `size` bytes follow the position; return False if the string has fewer."""
+        """Read until `size` bytes after the reading position are in memory; return False if the string has fewer."""
         if len(self.data) - self.at >= size:
             return True
         pieces = [self.data[self.at :]]
@@ -110,21 +110,21 @@ class _PackedWindow:
         return have >= size
 
     def take(self, size: int) -> bytes:
-        """Read `size` bytes, which must be few."""
+        """Read `size` bytes of the packed string; the number must be small."""
         if not self.fill(size):
             raise DecodeError(self.offset, "a packed value that ends inside an item")
         self.at += size
         return self.data[self.at - size : self.at]
 
     def skip(self, size: int) -> None:
-        """Pass `size` bytes without holding them."""
+        """Move the reading position in the packed string forward by `size` bytes without holding them."""
         end = self.offset + size
         while self._base + len(self.data) < end and (piece := next(self._pieces, b"")):
             self._base, self.data = self._base + len(self.data), piece
         self.at = end - self._base
 
     def long_entry(self, head: int, prefix: int, order: Literal["little", "big"]) -> LargeString | None:
-        """Return the text of an entry with a four-byte length as a LargeString; None if the window now holds the entry.
+        """Return the text of an entry with a four-byte length as a LargeString; None if the window now holds all of it.
 
         The length is in the last four of the `head` bytes that follow `prefix` bytes.
         """
@@ -143,16 +143,16 @@ class _PackedWindow:
 
 
 def _substring(value: LargeString, start: int, size: int) -> LargeString:
-    """Return a part of a large string as a large string."""
+    """Return `size` bytes from index `start` of a large string as a LargeString."""
     if value.lzf_size:
         return LargeString(value.source, value.offset, size, value.lzf_size, start, value.size)
     return LargeString(value.source, value.offset + start, size)
 
 
 def _prevlen_size(window: _PackedWindow, prevlen: int) -> int:
-    """Return the size of a ziplist entry's field for the previous entry's length.
+    """Return how many bytes a ziplist entry uses for the length of the entry before it: 1 or 5.
 
-    0 if the field is wrong, or if the entry's own length is not the four-byte form.
+    0 if that length is wrong, or if the entry's own length is not the four-byte form.
     """
     data, at = window.data, window.at
     prefix = 5 if data[at] == 0xFE else 1

@@ -1,4 +1,4 @@
-"""The pending entries of a stream's consumer group, held compactly, because a group can have millions of them.
+"""Hold the pending entries of a stream's consumer group compactly, because a group can have millions of them.
 
 Each entry takes 33 bytes: its id, its delivery time, its delivery count, and whether a consumer owns it.
 """
@@ -11,7 +11,7 @@ _NEAR = ID_SIZE << 6  # bytes that are searched before a binary search
 
 
 class PendingEntries:
-    """The pending entries list of a group, from which each entry is taken once, by the consumer that owns it.
+    """The pending entries of a consumer group, each of which the consumer that owns it takes out once.
 
     An RDB has the entries of the group first and then those of each consumer, both in the order of their ids, because
     they are saved from radix trees (rdbSaveStreamPEL of rdb.c).
@@ -24,7 +24,7 @@ class PendingEntries:
         self.remaining = 0
 
     def add(self, raw: bytes, time: int, deliveries: int) -> bool:
-        """Add an entry by its 16 bytes of id; return False if the id is not greater than the one before."""
+        """Add a pending entry by the 16 bytes of its id; return False if the id is not greater than the one before."""
         if self._ids and raw <= self._ids[-ID_SIZE:]:
             return False
         self._ids += raw
@@ -35,7 +35,10 @@ class PendingEntries:
         return True
 
     def take(self, raw: bytes) -> tuple[int, int] | None:
-        """Take an entry; return its delivery time and delivery count, or None if it is missing or already taken."""
+        """Take out the entry with an id of 16 bytes; return (delivery time in unix ms, delivery count).
+
+        None if the group has no such entry or it is already taken.
+        """
         # The entries of a consumer are in the order of their ids too, so the next one is usually near the last one.
         start = ID_SIZE * (self._at + 1)
         place = self._ids.find(raw, start, start + _NEAR)

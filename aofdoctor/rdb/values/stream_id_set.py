@@ -1,4 +1,4 @@
-"""A set of stream ids, held compactly as sorted runs of 16 bytes an id, because a group can have millions of them."""
+"""Hold a set of stream ids compactly, in sorted blocks of 16 bytes an id, because a group can have millions of them."""
 
 from collections.abc import Iterator
 from heapq import merge
@@ -9,7 +9,7 @@ _RUN = 1 << 13  # ids that are sorted together
 
 
 class StreamIdSet:
-    """Stream ids that are added in any order, possibly repeatedly, and iterated in order."""
+    """A set of stream ids: added in any order, possibly repeatedly, and iterated in order, each once."""
 
     def __init__(self) -> None:
         self._runs: list[bytes] = []
@@ -17,14 +17,14 @@ class StreamIdSet:
         self.count = 0
 
     def add(self, raw: bytes) -> None:
-        """Add an id of 16 bytes; `count` counts the calls."""
+        """Add a stream id of 16 bytes; `count` counts the calls, also for an id that is already present."""
         self._unsorted.append(raw)
         self.count += 1
         if len(self._unsorted) == _RUN:
             self._sort_run()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield each id once, smallest first."""
+        """Yield each stream id once, as 16 bytes, smallest first."""
         self._sort_run()
         before = b""
         for raw in merge(*map(_split, self._runs)):

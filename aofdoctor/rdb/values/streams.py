@@ -1,9 +1,9 @@
-"""Decode streams: entries, groups, consumers and pending entries, in file order.
+"""Decode streams of an RDB: entries, groups, consumers and pending entries, in file order.
 
-The first three versions are those of Redis 5.0, 7.0 and 7.2 (rdb.c, t_stream.c).  The fourth (8.6) adds the ids of
-idempotent producers, and the fifth (8.8) entries that no consumer owns; three independent public readers agree on
-their layout, but no file of a real server was available.  An entry with an id that does not grow, or with a wrong
-backward length, is an error, because no server would load it.
+The first three stream formats are those of Redis 5.0, 7.0 and 7.2 (rdb.c, t_stream.c).  The fourth (8.6) adds the ids
+of idempotent producers, and the fifth (8.8) pending entries that no consumer owns; three independent public readers
+agree on their layout, but no file of a real server was available.  An entry with an id that does not grow, or with a
+wrong backward length, is an error, because no server would load it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from aofdoctor.rdb.values.packed import listpack
 from aofdoctor.rdb.values.pending_entries import PendingEntries
 from aofdoctor.rdb.values.unpack import unpack_items
 
-STREAM_VERSIONS: dict[int, int] = {
+STREAM_VERSIONS: dict[int, int] = {  # the stream format of each type byte
     RdbType.STREAM_LISTPACKS: 1,
     RdbType.STREAM_LISTPACKS_2: 2,
     RdbType.STREAM_LISTPACKS_3: 3,
@@ -24,18 +24,18 @@ STREAM_VERSIONS: dict[int, int] = {
     RdbType.STREAM_LISTPACKS_5: 5,
 }
 _U64 = (1 << 64) - 1  # as a number of entries read it is -1, which means unknown
-_DELETED, _SAME_FIELDS = 1, 2  # flags of an entry
+_DELETED, _SAME_FIELDS = 1, 2  # flags of an entry: it was deleted; it has the field names of its listpack's first entry
 
 
 class StreamId(NamedTuple):
-    """The id of an entry."""
+    """The id of a stream entry: unix milliseconds and sequence number."""
 
     ms: int
     seq: int
 
     @property
     def raw(self) -> bytes:
-        """The 16 bytes of the id in a file, which sort like the id."""
+        """The id as the 16 bytes of an RDB file, which sort in the order of ids."""
         return self.ms.to_bytes(8, "big") + self.seq.to_bytes(8, "big")
 
     def __bytes__(self) -> bytes:
@@ -43,14 +43,14 @@ class StreamId(NamedTuple):
 
 
 class StreamEntry(NamedTuple):
-    """An entry; `items` are fields and values alternately."""
+    """An entry of a stream; `items` are its fields and values alternately."""
 
     id: StreamId
     items: list[String]
 
 
 class StreamMeta(NamedTuple):
-    """The counters that follow the entries; the last three are None before Redis 7.0."""
+    """The counters of a stream, which an RDB stores after its entries; the last three are None before Redis 7.0."""
 
     length: int
     last_id: StreamId
@@ -60,7 +60,7 @@ class StreamMeta(NamedTuple):
 
 
 class ConsumerGroup(NamedTuple):
-    """A consumer group; `entries_read` is None if the server does not know it."""
+    """A consumer group of a stream; `entries_read` is None if the server does not know it."""
 
     name: String
     last_id: StreamId
@@ -68,7 +68,10 @@ class ConsumerGroup(NamedTuple):
 
 
 class Consumer(NamedTuple):
-    """A consumer of the preceding group; `active_ms` is None before Redis 7.2 and if it was never active."""
+    """A consumer of the consumer group decoded before it; times are in unix milliseconds.
+
+    `active_ms` is None before Redis 7.2 and if the consumer was never active.
+    """
 
     name: String
     seen_ms: int
@@ -76,7 +79,10 @@ class Consumer(NamedTuple):
 
 
 class PendingEntry(NamedTuple):
-    """An entry that was delivered to the preceding consumer (`is_owned`) and not acknowledged."""
+    """A stream entry that was delivered and not acknowledged.
+
+    Its consumer is the one decoded before it, or none if `is_owned` is False.  `delivered_ms` is in unix milliseconds.
+    """
 
     id: StreamId
     delivered_ms: int
@@ -85,7 +91,7 @@ class PendingEntry(NamedTuple):
 
 
 class ProducerEntry(NamedTuple):
-    """An entry of an idempotent producer: the id that the producer chose for it, and its stream id."""
+    """An entry of an idempotent producer (Redis 8.6): the id that the producer chose for it, and its stream id."""
 
     producer: String
     idempotent_id: String
@@ -93,7 +99,10 @@ class ProducerEntry(NamedTuple):
 
 
 class ProducerSummary(NamedTuple):
-    """The settings for idempotent producers, and how many of their ids are known, were added, and were duplicates."""
+    """A stream's settings for idempotent producers (Redis 8.6), and counts of their ids.
+
+    `known` ids are stored, `added` were added in total, and `duplicates` were rejected.
+    """
 
     duration: int
     max_size: int
@@ -106,7 +115,10 @@ StreamPart = StreamEntry | StreamMeta | ConsumerGroup | Consumer | PendingEntry 
 
 
 def decode_stream(c: Cursor, version: int, entries: bool = True) -> Iterator[StreamPart]:
-    """Yield the parts of a stream; without its entries if `entries` is False."""
+    """Decode a stream in stream format `version`: yield its entries, counters, groups, consumers and pending entries.
+
+    Without its entries if `entries` is False.  Raises DecodeError at a defect.
+    """
     last = StreamId(0, -1)
     for _ in range(c.length()):
         at = c.offset
@@ -133,7 +145,7 @@ def _require_stream_id(at: int, data: String) -> StreamId:
 
 
 def parse_stream_id(data: bytes | bytearray) -> StreamId:
-    """Return the id in 16 bytes."""
+    """Convert the 16 bytes of a stream id in an RDB to a StreamId."""
     return StreamId(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
 
 
@@ -171,7 +183,7 @@ def _consumer(c: Cursor, version: int) -> Consumer:
 
 
 def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> PendingEntry:
-    """Return a pending entry; as in the server, its group must have it and it can have one owner only."""
+    """Decode a pending entry of a consumer; as in the server, its group must have it, and it has one owner at most."""
     at, raw = c.offset, c.take(16)
     if (delivery := pending.take(raw)) is None:
         raise DecodeError(at, "a pending entry of a consumer that is not its group's")
@@ -189,7 +201,7 @@ def _producers(c: Cursor) -> Iterator[StreamPart]:
 
 
 def _decode_node(at: int, master: StreamId, data: String) -> Iterator[StreamEntry]:
-    """Yield the entries of one listpack that are not deleted.
+    """Yield the entries of one listpack of a stream that are not deleted.
 
     The listpack begins with the field names that its entries can share, followed by the entries.
     """

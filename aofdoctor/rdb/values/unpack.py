@@ -1,4 +1,4 @@
-"""Choose how to decode a packed string: in memory or through a window, by its size."""
+"""Decode a listpack, ziplist, intset or zipmap in memory or through a window, depending on its size."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,9 +15,10 @@ _LARGE_UNPACKERS: dict[Callable[[bytes], Iterator[list[Any]]], Callable[[LargeSt
 
 
 def unpack_items(data: String, unpack: Callable[[bytes], Iterator[list[Any]]]) -> Iterator[list[Any]]:
-    """Yield the items that the decoder `unpack` of packed.py finds, in runs.
+    """Decode a listpack, ziplist, intset or zipmap of any size; yield its items in lists of many.
 
-    Large strings are decoded through a window.
+    `unpack` is the decoder of packed.py for strings in memory, such as packed.listpack.  A large string is decoded
+    through a window.  Raises DecodeError at a defect.
     """
     if isinstance(data, bytes):
         return unpack(data)

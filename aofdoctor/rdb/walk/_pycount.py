@@ -1,4 +1,4 @@
-"""Count the items of a batch by kind: the pure Python fallback of count.h."""
+"""Count the items of an RDB batch by type byte or opcode: the pure Python fallback of count.h."""
 
 from array import array
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 
 def count_items(columns: "ItemColumns", at: int, db: int, now_ms: int, counts: "array[int]") -> int:
-    """Add the items from index `at` on to `counts`, which has COUNTS_SIZE elements.
+    """Add the RDB items in `columns` from index `at` on to `counts`, which has COUNTS_SIZE elements.
 
-    Returns the index of the first key that is in another database than `db`, or the number of items.
-    A key counts as expired if its expiry is before `now_ms`, a Unix time in milliseconds.
+    Counts by type byte or opcode, and all keys, those with an expiry and those expired.  Stops at the first key that is
+    in another database than `db`, and returns its index, or else the number of items.  A key is expired if its expiry
+    is before `now_ms`, a Unix time in milliseconds.
     """
     while at < columns.count:
         if columns.name[at] >= 0:

@@ -1,8 +1,8 @@
-"""Find where keys begin in a buffer: the pure Python fallback of probe.h.
+"""Find where keys begin in a buffer of RDB bytes: the pure Python fallback of probe.h.
 
-A position is accepted if items can be walked from it and the scores of their
-key names add up to SCORE_NEEDED.  This is a guess.  The work is bounded by a
-step budget: one unit per step of the walker.
+An index is accepted if items can be walked from it and the scores of their
+key names (see plausibility.py) add up to SCORE_NEEDED.  This is a guess.  The work is
+bounded by a step budget: each step of the walker costs 1.
 """
 
 from aofdoctor.rdb.walk._pywalker import ItemColumns, Walker
@@ -16,12 +16,12 @@ _FIRST_OPCODE = 240
 def find_key_start(
     buffer: bytearray, at: int, stop: int, end: int, layout: Layout, min_end: int, bytes_after: int, step_budget: int
 ) -> tuple[int, StopReason, int]:
-    """Return (the first position in buffer[at:stop] where keys seem to begin, the reason, the remaining budget).
+    """Find the first index in buffer[at:stop] where keys of an RDB seem to begin.
 
-    The reason is FULL if the keys up to a position after `min_end` scored SCORE_NEEDED; END_OF_DATA or DONE if all
-    items up to `end` or up to the end of the RDB could be walked; STEP_LIMIT if the budget was used up;
-    UNKNOWN_TYPE if there is no such position before `stop`.  `bytes_after` is the number of bytes of the file that
-    follow the buffer.
+    Returns (index, reason, remaining step budget).  The reason is FULL if the keys up to an index after `min_end`
+    scored SCORE_NEEDED; END_OF_DATA or DONE if all items up to `end` or up to the EOF opcode could be walked;
+    STEP_LIMIT if the budget was used up; UNKNOWN_TYPE if there is no such index before `stop`.  `bytes_after` is the
+    number of bytes of the file that follow the buffer.
     """
     columns = ItemColumns(1)
     while at < stop and step_budget > 0:
@@ -62,7 +62,7 @@ def _probe(
 
 
 def _item_score(buffer: bytearray, columns: ItemColumns, end: int) -> int:
-    """Score the first item of `columns`; -1 if no server writes such an item."""
+    """Score how plausible the first item of `columns` is, by its key's name; -1 if no server writes such an item."""
     if not is_plausible_item(columns, 0):
         return -1
     return name_score(buffer, columns.name[0], end) if columns.name[0] >= 0 else 0

@@ -1,9 +1,11 @@
 """Walk the items of an RDB in a buffer: the pure Python fallback of walker.h.
 
-It runs the same programs (layouts.py), fills the same columns and stops for
-the same reasons as the compiled walker.  The tests compare the two, and this
-one runs where no C compiler was available.  It can stop and resume anywhere,
-also inside a value: its state is a few numbers, however large the value is.
+A program for each type byte and opcode (layouts.py) says which lengths, strings
+and numbers to pass to reach the end of the item.  This walker runs the same
+programs, fills the same columns and stops for the same reasons as the compiled
+one; it is used if the compiled one was not built, and the tests compare the two.
+It can stop and resume anywhere, also inside a value: its state is a few
+numbers, however large the value is.
 
 The buffer must be followed by SLACK bytes that are all zero.
 """
@@ -19,13 +21,13 @@ _DIGITS_MAX = 18
 
 
 class ItemColumns:
-    """Columns for up to `capacity` items, of which `count` are filled and `key_count` are keys.
+    """Columns that describe adjacent items of an RDB: up to `capacity` items, of which `count` are filled.
 
     All offsets are offsets in the file.  Item i is [edges[i], edges[i + 1]) and
-    has the type or opcode kind[i].  name[i] is where the string of the key's name
+    has the type byte or opcode kind[i].  name[i] is where the string of the key's name
     begins, or -1 if the item is no key; value[i] is where the value begins, after
     the name or after the opcode.  expire (Unix time in ms), idle (seconds), freq
-    and db are -1 if there is none or it is not known.
+    and db are -1 if there is none or it is not known.  `key_count` items are keys.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -36,41 +38,50 @@ class ItemColumns:
         self.name, self.value, self.expire, self.idle, self.db = (array("q", bytes(8 * capacity)) for _ in range(5))
 
     def append(self, kind: int, value: int, end: int) -> None:
-        """Append an item that is no key and that begins where the previous one ended."""
+        """Append an RDB item that is no key; it begins where the previous item ended.
+
+        `kind` is its type byte or opcode, `value` the offset of its content, `end` the offset after it.
+        """
         i = self.count
         self.kind[i], self.name[i], self.value[i], self.edges[i + 1] = kind, -1, value, end
         self.expire[i] = self.idle[i] = self.freq[i] = self.db[i] = -1
         self.count += 1
 
     def truncate(self, count: int) -> None:
-        """Keep only the first `count` items."""
+        """Keep only the first `count` of the RDB items in these columns."""
         self.count = count
         self.key_count = sum(name >= 0 for name in self.name[:count])
 
 
 class _WalkStopped(Exception):
+    """Raised by an instruction of the RDB walker to end the walk, with the reason."""
+
     def __init__(self, reason: StopReason) -> None:
         self.reason = reason
 
 
 class Walker:
-    """A resumable interpreter of a layout's programs.
+    """Step through the items of an RDB with a small program per type, so that it can stop at a buffer's end and resume.
 
-    start: the offset where the current item begins.  kind: its type or opcode.
-    skip: the bytes that are still to be skipped, which may exceed the buffer.
+    `start` is the file offset where the current item begins, `kind` its type byte or opcode.
+    `skip` is the number of bytes that are still to be skipped, which may exceed the buffer.
+    The programs come from `layout`.
     """
 
     def __init__(self, layout: Layout, start: int, db: int = 0) -> None:
         self.layout = layout
-        self.templates: dict[int, tuple[int, int]] = {}  # by slot: (template id, number of fields)
+        self.templates: dict[int, tuple[int, int]] = {}  # hash templates, by slot: (template id, number of fields)
         self.restart(start, db)
 
     def restart(self, start: int, db: int) -> None:
-        """Continue at another offset; of the state only the templates are kept."""
+        """Continue at an item that begins at file offset `start`, in database `db`.
+
+        All state is reset except for the known hash templates (Redis 8.10: field names stored once for many hashes).
+        """
         self.start, self.db = start, db
         self.kind = 0
         self.skip = 0
-        self.pc = 0  # 0: the next byte is a type or opcode
+        self.pc = 0  # the address of the next instruction; 0: the next byte of the file is a type or opcode
         self.frames: list[list[int]] = []  # for each open loop: [where its body begins, iterations left]
         self.register = self.template_id = 0
         self.value = start
@@ -82,9 +93,10 @@ class Walker:
     def run(
         self, buffer: bytearray, at: int, end: int, base: int, columns: ItemColumns, step_budget: int = _HUGE
     ) -> tuple[StopReason, int, int]:
-        """Run on buffer[at:end]; return (why it stopped, the position in the buffer, the remaining budget).
+        """Walk the items in buffer[at:end] and append each to `columns` when it ends.
 
-        buffer[0] is at offset `base` of the file.
+        buffer[0] is at offset `base` of the file.  Returns (why the walk stopped, the index in the buffer reached, the
+        remaining step budget).
         """
         self.data, self.at, self.end, self.base, self.columns = buffer, at, end, base, columns
         try:
@@ -122,14 +134,14 @@ class Walker:
         self.pc, self.value = pc, self.base + self.at
 
     def _advance(self, at: int, operands: int = 0) -> None:
-        """Complete an operation that has read up to `at`; the program continues after its `operands` bytes."""
+        """Complete an instruction that has read the buffer up to index `at` and has `operands` bytes in the program."""
         if at > self.end:
             raise _WalkStopped(StopReason.END_OF_DATA)
         self.at = at
         self.pc += 1 + operands
 
     def _length(self, at: int) -> tuple[int, int]:
-        """Return (the length at `at`, the position after it)."""
+        """Return (the RDB length encoded at buffer index `at`, the index after it)."""
         first = self.data[at] if at < self.end else 0
         if first < 0x40:
             return first, at + 1
@@ -143,7 +155,7 @@ class Walker:
         return int.from_bytes(self.data[at + 1 : at + 1 + size], "big"), at + 1 + size
 
     def _string(self, at: int) -> tuple[int, int]:
-        """Return (the size of the payload of the string at `at`, where the payload begins)."""
+        """Return (the stored size in bytes of the RDB string at buffer index `at`, the index where its bytes begin)."""
         first = self.data[at] if at < self.end else 0
         if first < 0xC0:
             return self._length(at)
@@ -158,7 +170,7 @@ class Walker:
     def _address(self, at: int) -> int:
         return self.layout.code[at] | self.layout.code[at + 1] << 8
 
-    # -- one method for each LayoutOp --
+    # -- one method for each instruction (LayoutOp), named after it --
 
     def _end(self) -> None:
         columns, i = self.columns, self.columns.count
@@ -278,7 +290,7 @@ class Walker:
         self.register = self.templates[place][1]
 
     def _template_slot(self, number: int) -> int | None:
-        """Find the slot of a template, or a free slot for it; None if all slots that are searched are taken."""
+        """Return the table slot of the hash template with an id, or a free slot; None if no searched slot is free."""
         places = ((number + i) % TEMPLATE_SLOTS for i in range(TEMPLATE_PROBES))
         return next((at for at in places if at not in self.templates or self.templates[at][0] == number), None)
 

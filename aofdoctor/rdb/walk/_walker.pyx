@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Python bindings of walker.h, probe.h and count.h, with the names and columns of the fallbacks."""
+"""Compiled RDB walker: Python bindings of walker.h, probe.h and count.h, with the interface of the pure Python one."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -72,7 +72,7 @@ cdef class _Layout:
 
 
 cdef class ItemColumns:
-    """Columns for up to `capacity` items; see ItemColumns in _pywalker.py."""
+    """Columns that describe up to `capacity` adjacent items of an RDB; documented in _pywalker.py."""
 
     cdef readonly object edges, kind, name, value, expire, idle, freq, db
     cdef walk_columns columns
@@ -114,7 +114,7 @@ cdef class ItemColumns:
         return self.columns.key_count
 
     def truncate(self, size_t count):
-        """Keep only the first `count` items."""
+        """Keep only the first `count` of the RDB items in these columns."""
         if count > self.columns.count:
             raise ValueError(count)
         self.columns.count = count
@@ -123,7 +123,7 @@ cdef class ItemColumns:
             self.columns.key_count += self.columns.name[i] >= 0
 
     def append(self, uint16_t kind, int64_t value, int64_t end):
-        """Append an item that is no key and that begins where the previous one ended."""
+        """Append an RDB item that is no key and that begins where the previous one ended; see _pywalker.py."""
         cdef walk_columns *c = &self.columns
         cdef size_t i = c.count
         if i >= c.capacity:
@@ -137,7 +137,7 @@ cdef class ItemColumns:
 
 
 cdef class Walker:
-    """A resumable interpreter of a layout's programs; see Walker in _pywalker.py."""
+    """Step through the items of an RDB, able to stop at a buffer's end and resume; documented in _pywalker.py."""
 
     cdef walk_state state
     cdef walk_template *templates
@@ -154,7 +154,7 @@ cdef class Walker:
         free(self.templates)
 
     def restart(self, int64_t start, int64_t db):
-        """Continue at another offset; of the state only the templates are kept."""
+        """Continue at an item at file offset `start`; all state is reset except for the known hash templates."""
         walk_start(&self.state, start, db, self.templates)
 
     @property
@@ -174,7 +174,7 @@ cdef class Walker:
         self.state.skip = skip
 
     def run(self, buffer, Py_ssize_t at, Py_ssize_t end, int64_t base, ItemColumns columns, int64_t step_budget=1 << 62):
-        """Run on buffer[at:end]; return (why it stopped, the position in the buffer, the remaining budget)."""
+        """Walk the items in buffer[at:end]; return (why it stopped, the buffer index reached, the remaining budget)."""
         cdef _View view = _View(buffer, False)
         cdef size_t place = at
         cdef int reason
@@ -188,7 +188,7 @@ cdef class Walker:
 
 def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layout,
                    Py_ssize_t min_end, uint64_t bytes_after, int64_t step_budget):
-    """Return (the first position in buffer[at:stop] where keys seem to begin, the reason, the remaining budget)."""
+    """Find the first index in buffer[at:stop] where RDB keys seem to begin; return (index, reason, budget left)."""
     cdef _View view = _View(buffer, False)
     cdef _Layout held_layout = _Layout(layout)
     cdef int reason
@@ -202,7 +202,7 @@ def find_key_start(buffer, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t end, layou
 
 
 def count_items(ItemColumns columns, size_t at, int64_t db, int64_t now_ms, counts):
-    """Add the items from index `at` on to `counts`; return the index of the first key of another database than `db`."""
+    """Add the RDB items in `columns` from index `at` on to `counts`; return the index of the first key outside `db`."""
     cdef _View view = _View(counts, True)
     if view.view.len != COUNT_SIZE * 8:
         raise ValueError("as many places as counts")

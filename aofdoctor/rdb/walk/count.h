@@ -1,6 +1,6 @@
-/* Count the items of a batch by kind, and the keys that expire.
+/* Count the items of an RDB batch by type byte or opcode, and the keys with an expiry and those expired.
  *
- * It reads only the columns that the walker has filled.  _pycount.py is the fallback.
+ * It reads only the columns that the walker has filled, not the file.  _pycount.py is the pure Python fallback.
  */
 #ifndef AOFDOCTOR_COUNT_H
 #define AOFDOCTOR_COUNT_H

@@ -1,11 +1,13 @@
-"""How each RDB item is laid out: a table of layouts by shape and opcode, compiled to small programs.
+"""Describe how each RDB item is laid out, and compile these descriptions to small programs for the walker.
 
-A layout is a tuple of steps and holds only what is needed to find the end of an item.  All layouts of a dialect are
-assembled into one program for a small virtual machine, which the compiled walker and its fallback both execute.
+A layout is the sequence of lengths, strings and loops that lead from the start of an item to its end.  All layouts of a
+dialect (redis or valkey) are assembled into one program for a small virtual machine, which the compiled walker and its
+Python fallback both execute.  A type byte or opcode without a layout cannot be read.
+
 Sources: rdb.c and rdb.h of Redis 2.8 to 7.4 and Valkey 9.1; keymeta.c of Redis 8.6 (KEY_META); for the stream types of
 8.6 and 8.8, the array and the hash templates, published documents and readers of Redis 8.6 to 8.10 that agree.
 
-A byte without a layout is a type that cannot be read.  What the values mean is not known here.
+What the values mean is not known here.
 """
 
 from array import array
@@ -18,11 +20,14 @@ from aofdoctor.rdb.opcodes import SHARED_BYTES, Opcode, RdbType, ValkeyOpcode, V
 
 
 class LayoutOp(IntEnum):
-    """The instructions of a layout program; walker.h has the same numbers."""
+    """The instructions of the programs that find the end of an RDB item; walker.h has the same numbers.
+
+    The "register" is a number that one instruction reads and the next one uses.
+    """
 
     END = 0  # end the item
-    LEN = 1  # pass a length
-    STR = 2  # pass a string
+    LEN = 1  # pass an RDB length
+    STR = 2  # pass an RDB string
     SKIP = 3  # pass a fixed number of bytes, the operand
     KEY = 4  # pass a string and record it as the key's name
     SCORE = 5  # pass a score as text; the sizes 253 to 255 mean nan and the infinities and have no text
@@ -38,11 +43,11 @@ class LayoutOp(IntEnum):
     FREQ = 15  # read the LFU counter
     MORE = 16  # the item continues with another opcode or a type
     TEMPLATE_ID = 17  # read the id of a hash template that is being defined
-    DEFINE_TEMPLATE = 18  # remember the template; the register holds the number of its fields
+    DEFINE_TEMPLATE = 18  # remember the hash template; the register holds the number of its fields
     USE_TEMPLATE = 19  # read the id of a hash template; set the register to the number of its fields
     RESP_NUMBER = 20  # read a RESP header into the register: a mark (the operand), digits, CRLF
     PAYLOAD = 21  # pass as many bytes as the register says
-    EOF = 22  # stop: the end mark
+    EOF = 22  # stop at the EOF opcode
 
 
 MAX_LOOP_DEPTH = 4  # nested loops; the walker's stack has this size
@@ -51,16 +56,17 @@ LayoutBody = tuple["int | bytes | Loop | Case", ...]
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Repeat `body` as often as the register says."""
+    """A part of an RDB layout that is repeated as often as the count read before says."""
 
     body: LayoutBody
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Read a length that selects an arm, or `default`; without a default, a number above the arms is unreadable.
+    """A part of an RDB layout that begins with a number, which selects one of `arms` as the rest.
 
-    With `repeats`, every arm but the first jumps back to read the next number.
+    A number above the arms selects `default`, and is unreadable if there is none.  With `repeats`, another number
+    follows after every arm but the first, as in a list that the number 0 ends.
     """
 
     arms: tuple[LayoutBody, ...]
@@ -90,14 +96,16 @@ def _resp(mark: bytes) -> bytes:
     return bytes((LayoutOp.RESP_NUMBER, mark[0]))
 
 
-# The values of a module are preceded by their kind, up to kind 0: signed, unsigned, float, double, string.
+# A module's value is a list of parts, each preceded by its kind: 1 signed, 2 unsigned, 3 float, 4 double, 5 string.
+# Kind 0 ends the list.
 _MODULE = Case(((), (LEN,), (LEN,), (_skip(4),), (_skip(8),), (STR,)), repeats=True)
 
 
 def _stream(version: int) -> LayoutBody:
-    """Return the layout of a stream: its listpacks, counters and groups.
+    """Return the layout of a stream value in RDB stream format `version`: its listpacks, counters and groups.
 
-    Versions 2 and 3 added counters and times, 4 the ids of idempotent producers, and 5 the ids of NACKed entries.
+    Versions 2 and 3 added counters and times, 4 the ids of idempotent producers, and 5 the ids of pending entries that
+    were given back (NACKed) and have no consumer.
     """
     counters = (LEN,) * (3 if version == 1 else 8)
     pending = _counted_loop(_skip(16 + 8), LEN)
@@ -130,7 +138,7 @@ _SHAPES: dict[ValueShape, LayoutBody] = {
         KEY,
         COUNT,
         Case(((), (LEN,))),  # whether an insert index follows
-        Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))),  # index; the tag chooses the value's form
+        Loop((LEN, Case(((STR,), (_skip(8),), (_skip(8),), (STR,))))),  # index, tag, then a string or 8 bytes by tag
     ),
     ValueShape.TEMPLATE_VALUES: (KEY, LayoutOp.USE_TEMPLATE, Loop((STR,))),
 }
@@ -160,7 +168,10 @@ _VALKEY_OPCODES: dict[int, LayoutBody] = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The program of one dialect, and for each type byte or opcode the address of its layout (0: none)."""
+    """The walker's program for one dialect of RDB, and an index into it.
+
+    `entry` has for each type byte or opcode the address where its program begins in `code`; 0 if it cannot be read.
+    """
 
     code: bytes
     entry: "array[int]"
@@ -171,7 +182,7 @@ def _encode_address(at: int) -> bytes:
 
 
 def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
-    """Return the program of `body`, to be placed at address `at`."""
+    """Return the walker's program for the layout `body`, to be placed at address `at`, inside `depth` loops."""
     code = b""
     for step in body:
         here = at + len(code)
@@ -189,7 +200,10 @@ def _assemble(body: LayoutBody, at: int, depth: int = 0) -> bytes:
 
 
 def _assemble_case(case: Case, at: int, depth: int) -> bytes:
-    """Return the program of a case: its arms one after the other, each ending in a jump to the next step or back."""
+    """Return the walker's program for a Case: a jump table, then its arms.
+
+    Each arm ends in a jump to the step after the Case, or back to its start.
+    """
     bodies = [*case.arms, *([case.default] if case.default is not None else [])]
     first = at + 4 + 2 * len(case.arms)
     sizes = [len(_assemble(body, 0, depth)) + 3 for body in bodies]
@@ -212,7 +226,7 @@ def _layout(rows: dict[int, LayoutBody]) -> Layout:
 
 
 def _typed(types: Iterable[RdbType | ValkeyRdbType]) -> dict[int, LayoutBody]:
-    """Return the layout of every type that has a known shape."""
+    """Return the layout of every RDB type that has a known value shape, by type byte."""
     return {type_: _SHAPES[type_.shape] for type_ in types if type_.shape}
 
 
@@ -222,5 +236,5 @@ LAYOUTS = {"redis": _layout(_REDIS), "valkey": _layout(_SHARED | _typed(ValkeyRd
 
 
 def layout_of(magic: bytes) -> Layout:
-    """Return the layout of the dialect that a magic states."""
+    """Return the compiled layouts of all RDB items, for the dialect (redis or valkey) that a magic states."""
     return LAYOUTS[dialect_of(magic)]

@@ -1,4 +1,4 @@
-"""Score how plausible it is that a key of an RDB begins at a position.
+"""Score how plausible it is that a key of an RDB begins at a given place, to resume reading after damage.
 
 Only names, databases and expiries are looked at: readable names score higher
 than names that could be any bytes.  probe.h computes the same scores.
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aofdoctor.rdb.walk.walker import ItemColumns
 
-SCORE_NEEDED = 16  # the total that makes a position plausible: four keys with readable names
+SCORE_NEEDED = 16  # the total score of consecutive items that is accepted: four keys with readable names
 _NAME_MAX = 8191
 _NAME_CHECKED_MAX = 64
 _DB_MAX = 1 << 20
@@ -17,13 +17,17 @@ _EXPIRE_MAX = 1 << 48  # the year 10889, in ms; some clients write the year 9999
 
 
 def is_plausible_item(columns: "ItemColumns", i: int) -> bool:
-    """Return False if item `i` has a database number or an expiry that no server writes."""
+    """Return False if RDB item `i` of the columns has a database number or an expiry that no server writes."""
     expire = columns.expire[i]
     return columns.db[i] <= _DB_MAX and (expire == -1 or 0 < expire < _EXPIRE_MAX)
 
 
 def name_score(buffer: bytearray | bytes, at: int, end: int) -> int:
-    """Score the key name (an RDB string) that begins at `at`: 1 to 4, or -1 if no name begins like this."""
+    """Score the supposed key name (an RDB string) at buffer[at:end] by its readability.
+
+    1 is a name that could be any bytes, 2 and 4 are short and longer readable ones; -1 means that no name begins like
+    this.
+    """
     first = buffer[at] if at < end else 0xFF
     if 0x80 <= first < 0xC0 or first > 0xC3:
         return -1

@@ -1,6 +1,8 @@
-/* Find where keys begin in a buffer: a guess by the names of the keys, as plausibility.py scores them.
+/* Find where keys begin in a buffer of RDB bytes, to resume after damage: a guess by the readability of key names.
  *
- * The work is bounded by a step budget: one unit per step of the walker.  The
+ * plausibility.py documents the scores.
+ *
+ * The work is bounded by a step budget: each step of the walker costs 1.  The
  * buffer must be followed by WALK_SLACK zero bytes.
  */
 #ifndef AOFDOCTOR_PROBE_H
@@ -15,7 +17,7 @@
 #define PROBE_DB_MAX (1 << 20)
 #define PROBE_EXPIRE_MAX ((int64_t)1 << 48)
 
-/* Score the key name at p: 1 to 4, or -1 if no name begins like this. */
+/* Score the supposed key name at p by its readability: 1, 2 or 4, or -1 if no name begins like this. */
 static int probe_name_score(const uint8_t *p, const uint8_t *end) {
     uint8_t first = *p;
     if (p >= end || (first >= 0x80 && first < 0xc0) || first > 0xc3) return -1;
@@ -28,15 +30,16 @@ static int probe_name_score(const uint8_t *p, const uint8_t *end) {
     return size >= 3 ? 4 : 2;
 }
 
-/* Score the first item of c; -1 if no server writes such an item. */
+/* Score the first item of c as a guess whether it is real; -1 if no server writes such an item. */
 static int probe_item_score(const uint8_t *buffer, const uint8_t *end, const walk_columns *c) {
     if (c->db[0] > PROBE_DB_MAX) return -1;
     if (c->expire[0] != -1 && (c->expire[0] <= 0 || c->expire[0] >= PROBE_EXPIRE_MAX)) return -1;
     return c->name[0] >= 0 ? probe_name_score(buffer + c->name[0], end) : 0;
 }
 
-/* Decide whether keys begin at `at`: WALK_STOP_FULL if they do, WALK_STOP_END_OF_DATA or WALK_STOP_DONE if all items up to
- * there could be walked, WALK_STOP_STEP_LIMIT if the budget is used up, any other code if they do not. */
+/* Decide whether keys begin at index `at` of the buffer: WALK_STOP_FULL if they do, WALK_STOP_END_OF_DATA or
+ * WALK_STOP_DONE if all items up to `end` or the EOF opcode could be walked, WALK_STOP_STEP_LIMIT if the budget is used
+ * up, any other code if they do not. */
 static int probe_position(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t end, size_t min_end, uint64_t bytes_after,
                      int64_t *budget) {
     int64_t edges[2], name, value, expire, idle, db;
@@ -61,8 +64,8 @@ static int probe_position(const walk_layout *layout, const uint8_t *buffer, size
     }
 }
 
-/* Return the first position in [at, stop) where keys seem to begin and set *reason as probe_position does; if there is none,
- * return `stop` with WALK_STOP_UNKNOWN_TYPE. */
+/* Return the first index in buffer[at, stop) where keys seem to begin and set *reason as probe_position does; if there
+ * is none, return `stop` with WALK_STOP_UNKNOWN_TYPE. */
 static size_t probe_find_key_start(const walk_layout *layout, const uint8_t *buffer, size_t at, size_t stop, size_t end, size_t min_end,
                        uint64_t bytes_after, int64_t *budget, int *reason) {
     for (; at < stop && *budget > 0; at++) {

@@ -1,7 +1,8 @@
 /* Walk the items of an RDB in a buffer: find where each item ends without decoding values.
  *
- * This is an interpreter of small programs, one for each type byte or opcode.
- * layouts.py assembles them and is the only file that knows the layouts.  The
+ * This is an interpreter of small programs, one for each type byte or opcode, which
+ * say which lengths, strings and numbers lead to the end of the item.  layouts.py
+ * assembles them and is the only file that knows how items are laid out.  The
  * walker can stop and resume anywhere, also inside a value: its state is a few
  * numbers, however large the value is.  Every step reads at least one byte, or
  * an earlier step read one for it, so the work is bounded by the bytes.
@@ -45,7 +46,7 @@ typedef struct {
 } walk_template;
 
 typedef struct {
-    uint32_t pc;             /* 0: the next byte is a type or opcode */
+    uint32_t pc;             /* address of the next instruction; 0: the next byte of the file is a type or opcode */
     uint32_t depth;
     uint32_t body[WALK_DEPTH];
     uint64_t left[WALK_DEPTH];
@@ -90,7 +91,7 @@ static inline uint64_t walk_little(const uint8_t *p, int size) {
 
 static inline uint32_t walk_address(const uint8_t *code) { return code[0] | (uint32_t)code[1] << 8; }
 
-/* Read the length at *p and move *p past it; *p may be at the end or in the slack.  Returns 0 or a WALK_STOP_ code. */
+/* Read the RDB length at *p, move *p past it; *p may be at the end or in the slack.  Returns 0 or a WALK_STOP_ code. */
 static inline int walk_length(const uint8_t **p, const uint8_t *end, uint64_t *value) {
     const uint8_t *q = *p;
     uint8_t first = q < end ? *q : 0;
@@ -104,7 +105,7 @@ static inline int walk_length(const uint8_t **p, const uint8_t *end, uint64_t *v
     return 0;
 }
 
-/* Move *p to the payload of the string at *p and set *size to its size.  Returns 0 or a WALK_STOP_ code. */
+/* Move *p past the length of the RDB string at *p; set *size to the bytes that follow.  Returns as walk_length. */
 static inline int walk_string(const uint8_t **p, const uint8_t *end, uint64_t *size) {
     uint8_t first = *p < end ? **p : 0;
     if (first < 0xc0) return walk_length(p, end, size);
@@ -116,7 +117,7 @@ static inline int walk_string(const uint8_t **p, const uint8_t *end, uint64_t *s
     return reason ? reason : walk_length(p, end, &unpacked_size);
 }
 
-/* Find the slot of a template, or a free slot for it; NULL if all slots that are searched are taken.  Consecutive ids do
+/* Find the slot of a hash template, or a free slot for it; NULL if all searched slots are taken.  Consecutive ids do
  * not collide, and a search takes at most WALK_TEMPLATE_PROBES slots for any ids. */
 static walk_template *walk_template_slot(const walk_state *s, uint64_t id) {
     if (!s->templates) return NULL;
@@ -167,7 +168,7 @@ static inline uint64_t walk_capped(uint64_t size) { return size < WALK_HUGE ? si
 
 static inline int walk_program_starts_with(const uint8_t *program, uint8_t one, uint8_t two) { return program[0] == one && program[1] == two; }
 
-/* Skip a string that is completely in [*p, end); return 0, and do nothing, if it is not, or if it is malformed. */
+/* Skip a string that lies completely in [*p, end); return 0, and do nothing, if it does not, or if it is malformed. */
 static inline int walk_skip_string(const uint8_t **p, const uint8_t *end) {
     const uint8_t *q = *p;
     uint64_t size, unpacked_size;

@@ -1,4 +1,4 @@
-"""Walk the items of an RDB; this module picks the compiled walker, or the pure Python one if it was not built."""
+"""Choose the RDB walker: the compiled one, or the pure Python one if it was not built."""
 
 from typing import TYPE_CHECKING
 

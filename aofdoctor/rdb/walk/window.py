@@ -1,7 +1,7 @@
-"""A window that slides over an RDB while the walker runs in it, in constant memory.
+"""Slide a window over an RDB while the walker runs in it, so that a file of any size is walked in constant memory.
 
-A payload that does not fit into the window is passed in pieces.  With `verify` every byte is read exactly once and
-added to the checksum; without it, a large payload is skipped without being read.
+A string that does not fit into the window passes through it in pieces.  With `verify` every byte is read exactly once
+and added to the checksum; without it, a large string is skipped without being read.
 """
 
 from aofdoctor.rdb.compressed.source import MAX_BATCH_SPAN, DecompressedSource
@@ -11,15 +11,17 @@ from aofdoctor.rdb.walk.walker import SLACK, ItemColumns, StopReason, Walker
 from aofdoctor.source import Source
 
 WINDOW_SIZE = 1 << 18  # bytes; small enough to stay in the second-level cache between the walk and the checksum
-BATCH_ITEMS = 1 << 12
+BATCH_ITEMS = 1 << 12  # items that the columns hold at most
 _UNLIMITED_STEPS = 1 << 62
 
 
 class WalkWindow:
-    """The items from offset `start` on, in `columns`; `crc` is the CRC of the bytes up to the last call of `checksum`.
+    """A walk over the items of an RDB from file offset `start` on, through a window of `window_size` bytes.
 
-    `limit` is an offset at which the walk stops, as at the end of the source.  With `stop_at_window_end` the walk
-    also pauses before the window moves, as if the columns were full: each item that began in it is then complete.
+    `columns` holds the items since they were last emptied, and `crc` is the CRC-64 of the bytes up to the last call of
+    `checksum`.  `limit` is an offset at which the walk stops, as at the end of the source.  With `stop_at_window_end`
+    the walk also pauses before the window moves, as if the columns were full: each item that began in it is then
+    complete.
     """
 
     def __init__(
@@ -45,11 +47,11 @@ class WalkWindow:
 
     @property
     def offset(self) -> int:
-        """The walker's position in the source."""
+        """The offset in the source that the walk has reached."""
         return self.base + self.at
 
     def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
-        """Walk until the columns are full or something stops the walk; return the reason and the steps that are left.
+        """Walk the RDB until the columns are full or something stops the walk; return (the reason, the steps left).
 
         END_OF_DATA means the end of the source, or the limit.
         """
@@ -65,7 +67,10 @@ class WalkWindow:
                 return StopReason(reason), step_budget
 
     def restart(self, start: int, db: int, limit: int | None = None) -> None:
-        """Continue at another offset, with a new limit if one is given; the columns are emptied."""
+        """Continue the walk at an item that begins at offset `start` of the source, in database `db`.
+
+        The columns are emptied.  `limit`, if given, replaces the previous limit.
+        """
         if limit is not None:
             self.limit, self.data_end = limit, 0
         self.walker.restart(start, db)
@@ -77,13 +82,13 @@ class WalkWindow:
             self.base, self.at, self.data_end = start, 0, 0
 
     def checksum(self) -> int:
-        """Return the CRC of all bytes up to `offset`."""
+        """Return the CRC-64 of all bytes from the start of the walk up to `offset`."""
         self.crc = crc64(self.view[self._crc_at : self.at], self.crc)
         self._crc_at = self.at
         return self.crc
 
     def _should_flush(self) -> bool:
-        """Return whether to hand out the items now, because the source makes it expensive to return to them later."""
+        """Decide whether to deliver the items now, so that a compressed RDB need not be decompressed again for them."""
         columns = self.columns
         return (
             self._max_batch_span is not None
@@ -92,7 +97,7 @@ class WalkWindow:
         )
 
     def _load(self) -> bool:
-        """Move the window forward and fill it; return False if there are no more bytes."""
+        """Move the window forward over the RDB and fill it; return False if there are no more bytes."""
         if self.verify:
             self.checksum()
         rest, end = self.data_end - self.at, self._end()

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Python bindings of record_counters.h, heavy_hitters.h and rdb_counters.h; the fallbacks document the classes."""
+"""Compiled counters of stats: bindings of record_counters.h, heavy_hitters.h, rdb_counters.h; see their fallbacks."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -92,7 +92,7 @@ include "../../buffers.pxi"
 
 
 cdef class _Records(_Buffers):
-    """Buffers of a batch, and the records of it that are counted."""
+    """Hold the buffers of a batch of commands, and the indexes of those that are counted."""
 
     cdef const uint32_t *selected_indexes(self, source, Py_ssize_t records, size_t *count) except? NULL:
         """Return the indexes of the records to count, or NULL for all of them."""
@@ -140,7 +140,7 @@ cdef list _command_counts(records_count *row, size_t count):
 
 
 cdef class RecordCounters:
-    """Count records; see RecordCounters in _pyrecord_counters.py."""
+    """Count commands and bytes by command name, database, time and offset; documented in _pyrecord_counters.py."""
 
     cdef records_counters counters
     cdef _Buffers held
@@ -166,7 +166,7 @@ cdef class RecordCounters:
         _free_buckets(&self.counters.positions)
 
     def count_batch(self, batch, int64_t log_offset, db, time, indexes, int64_t threshold, larger_indexes):
-        """Count records of a batch; return the number of those with more than `threshold` bytes."""
+        """Count the commands of a batch; return the number of those with more than `threshold` bytes."""
         cdef _Records b = _Records()
         cdef size_t count, larger_count, records = batch.count
         cdef const int64_t *edges = <const int64_t *>b.get(batch.edges, 8 * (records + 1), False)
@@ -235,7 +235,7 @@ cdef const uint8_t *_padded(uint8_t *padded, size_t size_max, bytes data) except
 
 
 cdef class RdbKeyCounters:
-    """Count the keys of an RDB; see RdbKeyCounters in _pyrdb_counters.py."""
+    """Count the keys of an RDB by type, database and prefix; documented in _pyrdb_counters.py."""
 
     cdef rdbkeys_counters *counts
 
@@ -252,7 +252,7 @@ cdef class RdbKeyCounters:
         free(self.counts)
 
     def count_items(self, columns, size_t at, size_t stop, data, int64_t data_offset, int64_t threshold, larger_indexes):
-        """Count keys; return (the index of the first item that was not counted, the number of larger keys)."""
+        """Count RDB keys; return (the index of the first item that was not counted, the number of larger keys)."""
         cdef _Buffers b = _Buffers()
         cdef size_t larger_count
         cdef const int64_t *edges = <const int64_t *>b.get(columns.edges, 8 * (stop + 1), False)
@@ -271,7 +271,7 @@ cdef class RdbKeyCounters:
         return at, larger_count
 
     def count_key(self, bytes name not None, unsigned type_byte, int64_t db, int64_t size, bint expires):
-        """Count one key with a name that the caller has decoded."""
+        """Add one RDB key to the counts by type, database and prefix; `name` is its decoded name."""
         cdef uint8_t padded[HITTERS_KEY_BYTES_KEPT + SCAN_SLACK]
         cdef const uint8_t *p = _padded(padded, HITTERS_KEY_BYTES_KEPT, name)
         if self.counts.depth:
@@ -319,7 +319,7 @@ cdef list _key_rows(hitters_keys *keys):
 
 
 cdef int64_t _max_untracked(hitters_keys *keys):
-    """The largest count that a key without a slot can have."""
+    """Return the largest count that a key without a slot in the table can have."""
     cdef int64_t most = 0, least
     cdef size_t way
     for at in range(HITTERS_SETS):
@@ -334,7 +334,7 @@ cdef int64_t _max_untracked(hitters_keys *keys):
 
 
 cdef class KeyCounters:
-    """Count records by first key; see KeyCounters in _pyheavy_hitters.py."""
+    """Count commands by first key, and find the keys written most; documented in _pyheavy_hitters.py."""
 
     cdef hitters_counters counters
     cdef _Buffers held
@@ -359,7 +359,7 @@ cdef class KeyCounters:
         _free_keys(&self.counters.writes)
 
     def count_batch(self, batch, db, indexes):
-        """Count records of a batch without oversized records."""
+        """Count the commands of a batch by first key; the batch must not have oversized commands."""
         cdef _Records b = _Records()
         cdef size_t count, records = batch.count
         cdef Py_ssize_t origin = batch.origin
@@ -373,14 +373,14 @@ cdef class KeyCounters:
             hitters_count_batch(&self.counters, data + origin, edges, argc, ids, db_p, indexes_p, count)
 
     def count_key(self, bytes head not None, size_t size, int64_t db, int64_t weight):
-        """Count one write of a key of `size` bytes; `head` has its first KEY_BYTES_COMPARED bytes, or all."""
+        """Count one write to a key name of `size` bytes, beginning with `head`, by a command of `weight` bytes."""
         cdef uint8_t padded[HITTERS_KEY_BYTES_COMPARED + SCAN_SLACK]
         if <size_t>len(head) < min(size, <size_t>HITTERS_KEY_BYTES_COMPARED):
             raise ValueError("the first bytes of a key")
         hitters_count_key(&self.counters, &self.counters.sample, _padded(padded, HITTERS_KEY_BYTES_COMPARED, head), size, db, weight)
 
     def count_unknown(self, bytes name not None, int64_t weight):
-        """Count a command that no server knows, by its name."""
+        """Count a command of `weight` bytes with a name that no known server has, by this name."""
         hitters_count_unknown(&self.counters, name, len(name), weight)
 
     @property

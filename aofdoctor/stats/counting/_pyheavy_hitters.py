@@ -1,4 +1,7 @@
-"""Count records by first key: the pure Python fallback of heavy_hitters.h, which explains the algorithms."""
+"""Count commands by first key, and find the keys written most: the pure Python fallback of heavy_hitters.h.
+
+heavy_hitters.h explains the algorithms.
+"""
 
 from array import array
 from collections.abc import Sequence
@@ -35,14 +38,17 @@ def _hash(data: bytes, seed: int) -> int:
 
 
 class NameCounts:
-    """A count and two sums for each name; once there are NAMES_MAX names, further ones share a row."""
+    """A bounded table with a count, a number of bytes and a second sum for each key prefix or command name.
+
+    After NAMES_MAX names, further ones share a row.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[bytes, list[int]] = {}
         self.overflow = [0, 0, 0]
 
     def add(self, name: bytes, size: int, extra: int) -> None:
-        """Count a name, with its bytes and the second sum."""
+        """Count a key prefix or command name once, and add `size` to its bytes and `extra` to its second sum."""
         if name in self.counts or len(self.counts) < NAMES_MAX:
             row = self.counts.setdefault(name, [0, 0, 0])
         else:
@@ -51,16 +57,16 @@ class NameCounts:
             row[column] += value
 
     def rows(self) -> list[NameRow]:
-        """Return (name, count, bytes, second sum) of each name, in no particular order."""
+        """Return (prefix or command name, count, bytes, second sum) for each, in no particular order."""
         return [(name, row[0], row[1], row[2]) for name, row in self.counts.items()]
 
     def overflow_row(self) -> tuple[int, int, int]:
-        """Return (count, bytes, second sum) of the names that found the table full."""
+        """Return (count, bytes, second sum) of all prefixes or command names that have no row of their own."""
         return self.overflow[0], self.overflow[1], self.overflow[2]
 
 
 def key_prefix(name: bytes, delimiter: int, depth: int) -> bytes:
-    """Return the prefix of a key up to its delimiter number `depth`, or up to the last one if it has fewer.
+    """Return the prefix of a key's name up to its delimiter number `depth`, or to the last one if it has fewer.
 
     Only the first NAME_BYTES_KEPT + 1 bytes are searched.
     """
@@ -69,11 +75,14 @@ def key_prefix(name: bytes, delimiter: int, depth: int) -> bytes:
 
 
 class _SpaceSaving:
-    """Space-Saving summaries (Metwally, Agrawal and El Abbadi, 2005), one for each set of keys."""
+    """Finds the keys with the highest counts in bounded memory: Space-Saving (Metwally, Agrawal and El Abbadi, 2005).
+
+    The keys are divided into sets by a hash, each with a summary of WAYS keys.
+    """
 
     def __init__(self) -> None:
-        self.sets: dict[int, list[list[int]]] = {}
-        self.keys: dict[int, list[tuple[bytes, int, int, int]]] = {}  # the last number is a hash
+        self.sets: dict[int, list[list[int]]] = {}  # by set: [count, error, variance] of each key
+        self.keys: dict[int, list[tuple[bytes, int, int, int]]] = {}  # by set: (name, size, database, hash) of each key
 
     def add(self, key: tuple[bytes, int, int, int], weight: int, multiplier: int) -> None:
         set_index = (key[3] >> 8) % SETS
@@ -108,7 +117,7 @@ class KeyCounters:
 
     `first_key_rules` has four bytes for each command id: the index of the argument that is the first key (0: none), the
     number of arguments that must follow it, the index of an argument that must be a number greater than 0 (0: none),
-    and 0.  The first `exact_bytes` bytes of records are all counted by key, after that only a sample of them.
+    and 0.  The first `exact_bytes` bytes of commands are all counted by key, after that only a sample of them.
     """
 
     def __init__(self, first_key_rules: bytes, delimiter: int, depth: int, exact_bytes: int) -> None:
@@ -124,7 +133,10 @@ class KeyCounters:
         )
 
     def count_batch(self, batch: RecordBatch, db: Sequence[int], indexes: "array[int] | None") -> None:
-        """Count the records of a batch without oversized records: those in `indexes`, or all if it is None."""
+        """Count the commands of a batch by first key: those in `indexes`, or all if it is None.
+
+        `db` has the database of each command.  The batch must not have oversized commands.
+        """
         for i in range(batch.count) if indexes is None else indexes:
             number = batch.ids[i] if 4 * batch.ids[i] < len(self._first_key_rules) else UNKNOWN
             at, tail, numkeys_at, _ = self._first_key_rules[4 * number : 4 * number + 4]
@@ -137,7 +149,10 @@ class KeyCounters:
                 self.count_key(argv[at][:KEY_BYTES_COMPARED], len(argv[at]), db[i], weight)
 
     def count_key(self, head: bytes, size: int, db: int, weight: int) -> None:
-        """Count one write of a key of `size` bytes; `head` has its first KEY_BYTES_COMPARED bytes, or all."""
+        """Count one write to a key with a name of `size` bytes in database `db`, by a command of `weight` bytes.
+
+        `head` has the first KEY_BYTES_COMPARED bytes of the name, or all.
+        """
         self._prefixes.add(key_prefix(head[:size], self._delimiter, self._depth), weight, 0)
         multiplier = self._sample_multiplier(weight)
         if multiplier:
@@ -147,7 +162,7 @@ class KeyCounters:
             self._writes.add(key, 1, multiplier)
 
     def count_unknown(self, name: bytes, weight: int) -> None:
-        """Count a command that no server knows, by its name."""
+        """Count a command of `weight` bytes with a name that no known server has, by this name."""
         self._unknown.add(name[:NAME_BYTES_KEPT].lower(), weight, 0)
 
     def _sample_multiplier(self, weight: int) -> int:
@@ -163,45 +178,45 @@ class KeyCounters:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every record so far was counted by key, without sampling."""
+        """Whether every command so far was counted by key, without sampling."""
         return self._exact_bytes > 0
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, commands, bytes, 0) of each prefix, in no particular order."""
+        """(prefix, commands, bytes, 0) for each prefix of a first key, in no particular order."""
         return self._prefixes.rows()
 
     @property
     def other_prefixes(self) -> tuple[int, int, int]:
-        """(commands, bytes, 0) of the names that found the table full."""
+        """(commands, bytes, 0) of the key prefixes that have no row of their own, because there were too many."""
         return self._prefixes.overflow_row()
 
     @property
     def unknown_names(self) -> list[NameRow]:
-        """(name in lower case, commands, bytes, 0) of commands that no server knows."""
+        """(name in lower case, commands, bytes, 0) of commands that no known server has."""
         return self._unknown.rows()
 
     @property
     def other_unknown_names(self) -> tuple[int, int, int]:
-        """(commands, bytes, 0) of the names that found the table full."""
+        """(commands, bytes, 0) of the unknown commands that have no row of their own, because there were too many."""
         return self._unknown.overflow_row()
 
     @property
     def by_bytes(self) -> list[HeavyHitterRow]:
-        """The keys with the most bytes written; count, error and variance are in bytes."""
+        """A row for each key with the most bytes written to it; count, error and variance are in bytes."""
         return self._bytes.rows()
 
     @property
     def by_writes(self) -> list[HeavyHitterRow]:
-        """The keys with the most writes; count, error and variance are in writes."""
+        """A row for each key with the most commands that write to it; count, error and variance are in commands."""
         return self._writes.rows()
 
     @property
     def max_other_bytes(self) -> int:
-        """The most bytes that a key missing from `by_bytes` can have, apart from sampling."""
+        """The most bytes that can have been written to a key without a row in `by_bytes`, ignoring sampling errors."""
         return self._bytes.max_untracked()
 
     @property
     def max_other_writes(self) -> int:
-        """The most writes that a key missing from `by_writes` can have, apart from sampling."""
+        """The most commands that can have written to a key without a row in `by_writes`, ignoring sampling errors."""
         return self._writes.max_untracked()

@@ -1,4 +1,4 @@
-"""Count the keys of an RDB: the pure Python fallback of rdb_counters.h."""
+"""Count the keys of an RDB by type, database and prefix: the pure Python fallback of rdb_counters.h."""
 
 from array import array
 
@@ -13,7 +13,10 @@ _STRING_HEADER_MAX = 19  # an encoding byte and two lengths
 
 
 class RdbKeyCounters:
-    """Count keys, their bytes and keys that expire, by type byte, database and prefix (not with `depth` 0)."""
+    """Count the keys of an RDB, their bytes and those with a TTL, by type byte, database and prefix of the name.
+
+    A prefix ends at the `delimiter` number `depth`; with `depth` 0 prefixes are not counted.
+    """
 
     def __init__(self, delimiter: int, depth: int) -> None:
         self._delimiter, self._depth = delimiter, depth
@@ -31,7 +34,7 @@ class RdbKeyCounters:
         threshold: int,
         larger_indexes: "array[int]",
     ) -> tuple[int, int]:
-        """Count the keys among the items from `at` on, before `stop`.
+        """Count the keys among the RDB items with column index `at` up to, not including, `stop`.
 
         `data` has bytes of the file from `data_offset` on.  Stops at the first key with a name that is not whole in
         `data` or cannot be decoded.  The indexes of the keys with more than `threshold` bytes are written to
@@ -52,7 +55,10 @@ class RdbKeyCounters:
         return at, larger_count
 
     def count_key(self, name: bytes, type_byte: int, db: int, size: int, expires: bool) -> None:
-        """Count one key with a name that the caller has decoded."""
+        """Add one RDB key to the counts by type, database and prefix; `name` is its decoded name.
+
+        `size` is the number of bytes of the encoded key and value.
+        """
         if self._depth:
             self._names.add(key_prefix(name, self._delimiter, self._depth), size, expires)
         for row in (self._by_type[type_byte % TYPE_ROWS], self._by_db[db_row(db)]):
@@ -61,27 +67,30 @@ class RdbKeyCounters:
 
     @property
     def by_type(self) -> list[RdbCountsRow]:
-        """(keys, bytes, keys that expire) by type byte."""
+        """The counted (keys, bytes, keys with a TTL) for each type byte from 0 on."""
         return [(keys, size, expires) for keys, size, expires in self._by_type]
 
     @property
     def by_db(self) -> list[RdbCountsRow]:
-        """(keys, bytes, keys that expire) by database; then the rows of all other databases and of the unknown one."""
+        """Counted (keys, bytes, keys with a TTL) for each tracked database, then all others, then the unknown one."""
         return [(keys, size, expires) for keys, size, expires in self._by_db]
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, keys, bytes, keys that expire) of each prefix, in no particular order."""
+        """(prefix, keys, bytes, keys with a TTL) for each prefix of a key's name, in no particular order."""
         return self._names.rows()
 
     @property
     def other_prefixes(self) -> RdbCountsRow:
-        """(keys, bytes, keys that expire) of the prefixes that found the table full."""
+        """(keys, bytes, keys with a TTL) of the prefixes that have no row of their own, because there were too many."""
         return self._names.overflow_row()
 
 
 def _decode_name(data: bytes, at: int) -> bytes | None:
-    """Decode the beginning of the string at `at`, as far as a prefix can reach; None if incomplete or no string."""
+    """Decode the key name (an RDB string) at index `at` of `data`, as far as a prefix can reach.
+
+    None if `data` does not hold that much of it, or if no string is there.
+    """
     head = data[at : at + _STRING_HEADER_MAX] if 0 <= at < len(data) else b""
     if not head or head[0] > 0xC3:
         return None
@@ -102,7 +111,7 @@ def _decode_name(data: bytes, at: int) -> bytes | None:
 
 
 def _decode_length(head: bytes, at: int) -> tuple[int | None, int]:
-    """Return (the RDB length at `at`, or None; the index after it)."""
+    """Return (the RDB length at index `at` of `head`, or None; the index after it)."""
     first = head[at] if at < len(head) else 0
     if first < 0x40:
         return first, at + 1

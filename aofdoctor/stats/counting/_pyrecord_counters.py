@@ -1,4 +1,4 @@
-"""Count records by command, database, time and log offset: the pure Python fallback of record_counters.h."""
+"""Count commands by name, database, time and log offset: the pure Python fallback of record_counters.h."""
 
 from array import array
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.stats.counting.constants import DB_ROWS, MAX_BUCKETS, BucketRow, db_row
 
-_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)
+_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)  # a Bucket (constants.py) without its number
 
 
 class _Buckets:
-    """A histogram with buckets of equal width; with more than MAX_BUCKETS the buckets become wider."""
+    """A histogram of commands in at most MAX_BUCKETS buckets of equal width; the width grows as needed."""
 
     def __init__(self, width: int, factors: Sequence[int]) -> None:
         if width < 1:
@@ -44,7 +44,7 @@ class _Buckets:
         self.width, self.low, self.high = self.width * factor, self.low // factor, self.high // factor
 
     def rows(self) -> BucketRow:
-        """Return (the width, all buckets from the first to the last)."""
+        """Return (the width of a bucket, all buckets from the first to the last)."""
         reach = range(self.low, self.high + 1) if self.buckets else range(0)
         return self.width, [(b, *self.buckets.get(b, _EMPTY_BUCKET)) for b in reach]
 
@@ -58,7 +58,7 @@ def _merge_buckets(into: list[int], bucket: Sequence[int]) -> None:
 
 
 class RecordCounters:
-    """Count commands and bytes by command, by database, over time and over the log.
+    """Count commands and bytes by command name, by database, over time, and over the offsets of all AOF files.
 
     `burst_kinds` has a byte for each command id: 1 or 2 if bursts of this command are searched for, else 0.  The
     buckets of time are `time_width` seconds wide until there are too many.  Each time they then become wider by the
@@ -80,10 +80,11 @@ class RecordCounters:
         self, batch: RecordBatch, log_offset: int, db: Sequence[int], time: Sequence[int], indexes: "array[int] | None",
         threshold: int, larger_indexes: "array[int]",
     ) -> int:  # fmt: skip
-        """Count the records of a batch: those in `indexes`, or all if it is None; annotations are skipped.
+        """Count the commands of a batch: those in `indexes`, or all if it is None; annotations are skipped.
 
-        `log_offset` is the offset of the batch in the whole log.  The indexes of the records with more than `threshold`
-        bytes are written to `larger_indexes`; returns their number.
+        `log_offset` is the offset of the batch, counted over all files; `db` and `time` have the database and unix time
+        of each command.  The indexes of the commands with more than `threshold` bytes are written to `larger_indexes`;
+        returns their number.
         """
         larger_count = 0
         for i in range(batch.count) if indexes is None else indexes:
@@ -105,25 +106,25 @@ class RecordCounters:
 
     @property
     def by_id(self) -> list[tuple[int, int]]:
-        """(commands, bytes) by command id."""
+        """The counted (commands, bytes) for each command id from 0 on."""
         return [(commands, size) for commands, size in self._by_id]
 
     @property
     def by_db(self) -> list[tuple[int, int]]:
-        """(commands, bytes) by database; then the rows of all other databases and of the unknown one."""
+        """The counted (commands, bytes) for each tracked database, then for all others, then for the unknown one."""
         return [(commands, size) for commands, size in self._by_db]
 
     @property
     def untimed(self) -> tuple[int, int]:
-        """(commands, bytes) before the first timestamp of a part."""
+        """The counted (commands, bytes) without a time, because no timestamp annotation precedes them in their file."""
         return self._untimed[0], self._untimed[1]
 
     @property
     def times(self) -> BucketRow:
-        """The histogram over time: (the width in seconds, buckets)."""
+        """The histogram of commands over time: (the width of a bucket in seconds, buckets)."""
         return self._times.rows()
 
     @property
     def positions(self) -> BucketRow:
-        """The histogram over the log: (the width in bytes, buckets)."""
+        """The histogram of commands over the offsets of all files: (the width of a bucket in bytes, buckets)."""
         return self._positions.rows()

@@ -1,6 +1,6 @@
-"""Count records and keys in one pass; this module picks the compiled counters, or the pure Python ones if not built.
+"""Choose the counters of statistics: the compiled ones, or the pure Python ones if they were not built.
 
-RecordCounters counts by command, database, time and log offset without looking
+RecordCounters counts commands by name, database, time and log offset without looking
 at arguments, KeyCounters by first key, and RdbKeyCounters the keys of an RDB.
 """
 
@@ -47,5 +47,5 @@ __all__ = [
 
 
 def to_index_array(indexes: list[int]) -> "array[int]":
-    """Convert indexes of records to the form that the counters take."""
+    """Convert indexes of commands in a batch from a list to the array type that the counters accept."""
     return array("I", indexes)

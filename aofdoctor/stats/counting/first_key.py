@@ -1,6 +1,6 @@
 """Find the first key of a command, by the key specifications of the command table.
 
-The counters of stats attribute a record to its first key.  The rules are packed into bytes for the compiled code.
+Statistics by key attribute a command to its first key.  The rules are packed into bytes for the compiled code.
 """
 
 import functools
@@ -29,7 +29,7 @@ def burst_kinds() -> bytes:
 
 @functools.cache
 def first_key_rules() -> bytes:
-    """Return four bytes for each command id, the rule that KeyCounters describes."""
+    """Return the rules by which KeyCounters finds the first key of a command: four bytes for each command id."""
     table_bytes = bytearray(4 * command_table().size)
     table_bytes[4 * UNKNOWN : 4 * UNKNOWN + 4] = bytes(_UNKNOWN_COMMAND_RULE)
     for command in command_table().commands:
@@ -38,7 +38,10 @@ def first_key_rules() -> bytes:
 
 
 def _first_key_rule(command: CommandSpec) -> tuple[int, int, int, int]:
-    """Convert a command's first key specification; all zeros if it has to search for a keyword, as in XREADGROUP."""
+    """Convert a command's first key specification to four numbers, as KeyCounters describes them.
+
+    All are 0 if the key comes after a keyword that must be searched, as in XREADGROUP.
+    """
     if not command.key_specs or not isinstance(command.key_specs[0][0], int):
         return 0, 0, 0, 0
     begin, last, *more = command.key_specs[0]
@@ -51,7 +54,7 @@ def _first_key_rule(command: CommandSpec) -> tuple[int, int, int, int]:
 def first_key(batch: RecordBatch, i: int) -> tuple[bytes, int] | None:
     """Return (up to KEY_BYTES_COMPARED bytes of the first key of record `i`, the size of the key), or None.
 
-    Works for oversized records as well.
+    None if the command has no key.  Works for oversized records as well.
     """
     number = batch.ids[i]
     at, tail, numkeys_at, _ = first_key_rules()[4 * number : 4 * number + 4]
@@ -64,5 +67,5 @@ def first_key(batch: RecordBatch, i: int) -> tuple[bytes, int] | None:
 
 
 def is_positive(count: bytes) -> bool:
-    """Return whether an argument is a number greater than 0 of at most nine digits."""
+    """Return whether an argument is a decimal number greater than 0 of at most nine digits."""
     return count.isdigit() and len(count) < 10 and int(count) > 0

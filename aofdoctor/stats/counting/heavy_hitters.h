@@ -1,4 +1,4 @@
-/* Count records by first key: by prefix of the key, and the keys that are written most, in bounded memory.
+/* Count the commands of an AOF by prefix of their first key, and find the keys written most, in bounded memory.
  *
  * Names (prefixes of keys, and commands that no server knows) are counted exactly until their table is full; further
  * names share one row.
@@ -9,8 +9,9 @@
  *
  * The keys that are written most ("heavy hitters") are found with Space-Saving summaries (Metwally, Agrawal and
  * El Abbadi, 2005), one for each set of HITTERS_WAYS slots.  A key that finds no free slot in its set replaces the key
- * with the lowest count, and takes over that count as its possible error.  So, apart from sampling, a count is never
- * too low, and too high by at most its error; a key without a slot has at most the lowest count of its set.
+ * with the lowest count, and takes over that count as its possible error.  So, if every command is counted, a count is
+ * never too low, and too high by at most its error; a key without a slot has at most the lowest count of its set.
+ * Sampling adds a random error to both.
  *
  * SCAN_SLACK readable bytes must follow the records: names are read eight bytes at a time.
  */
@@ -23,7 +24,7 @@
 #define HITTERS_WAYS 8
 #define HITTERS_KEY_BYTES_KEPT 88       /* bytes that are kept of a key */
 #define HITTERS_ALWAYS_COUNTED_BITS 14        /* a record of 2^13 bytes or more is always counted */
-#define HITTERS_KEY_BYTES_COMPARED 4096      /* keys of the same length that are equal so far are one key */
+#define HITTERS_KEY_BYTES_COMPARED 4096      /* keys of the same length that are equal up to here count as one key */
 #define HITTERS_NAMES_SLOTS 16384    /* a power of two */
 #define HITTERS_NAMES_MAX 10000
 #define HITTERS_NAME_BYTES_KEPT 64       /* bytes that are kept of a name; a prefix has its delimiter in addition */
@@ -68,7 +69,8 @@ typedef struct {
     hitters_name overflow;
 } hitters_names;
 
-/* Find or create the row of a name of at most HITTERS_NAME_BYTES_KEPT + 1 bytes; the overflow row if the table is full. */
+/* Find or create the row of a name (a prefix or a command name) of at most HITTERS_NAME_BYTES_KEPT + 1 bytes; return
+ * the overflow row if the table is full. */
 static inline hitters_name *hitters_find_name(hitters_names *names, const uint8_t *p, size_t size) {
     uint64_t hash = hitters_hash(p, size, 0);
     for (size_t at = hash % HITTERS_NAMES_SLOTS;; at = (at + 1) % HITTERS_NAMES_SLOTS) {
@@ -120,7 +122,7 @@ typedef struct {
 
 typedef struct {
     uint64_t *tag;           /* HITTERS_SETS * HITTERS_WAYS of them; 0: the slot is free */
-    hitters_key *key;          /* the same */
+    hitters_key *key;          /* as many as of `tag` */
 } hitters_keys;
 
 static inline int hitters_is_key(const hitters_key *key, const uint8_t *p, size_t size, int64_t db) {

@@ -1,7 +1,7 @@
-/* Count the keys of an RDB by type, by database and by prefix, and how many of them expire.
+/* Count the keys of an RDB by type, by database and by prefix, and how many of them have a TTL.
  *
- * Runs over the columns that the walker fills, together with the bytes of the file that have the names.  It stops at a
- * name that is not completely in these bytes or cannot be decoded; the caller counts that key by name.
+ * Reads the columns that the walker (rdb/walk) fills, and the bytes of the file that have the names.  Counting stops at
+ * a name that is not completely in these bytes or cannot be decoded; the caller decodes it and counts that key alone.
  */
 #ifndef AOFDOCTOR_RDB_COUNTERS_H
 #define AOFDOCTOR_RDB_COUNTERS_H

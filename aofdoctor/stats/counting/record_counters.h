@@ -1,6 +1,6 @@
-/* Count records and their bytes by command, by database, over time and over the log.
+/* Count commands and their bytes by command name, by database, over time, and over the offsets of all AOF files.
  *
- * Runs over the columns of a batch and looks at no argument.  Memory is bounded: databases from RECORDS_TRACKED_DBS on
+ * Reads the columns of a batch and no arguments.  Memory is bounded: databases from RECORDS_TRACKED_DBS on
  * share a row, and a histogram with too many buckets makes them wider.
  */
 #ifndef AOFDOCTOR_RECORD_COUNTERS_H
@@ -15,7 +15,8 @@
 enum { RECORDS_TRACKED_DBS = 1024, RECORDS_OTHER_DBS_ROW = RECORDS_TRACKED_DBS, RECORDS_UNKNOWN_DB_ROW, RECORDS_DB_ROWS };
 enum { RECORDS_MAX_BUCKETS = 1024, RECORDS_BURST_KINDS = 2 };
 
-/* kinds: the commands of each burst kind; first_at: the log offset of the first of them, or -1. */
+/* One bucket of a histogram.  kinds: the number of commands of each burst kind (deletes, expiries); first_at: the
+ * offset of the first of them, counted over all files, or -1. */
 typedef struct {
     int64_t commands, bytes, kinds[RECORDS_BURST_KINDS], first_at[RECORDS_BURST_KINDS];
 } records_bucket;
@@ -77,7 +78,7 @@ static void records_seek(records_buckets *buckets, int64_t x) {
     }
 }
 
-/* Consecutive records with the same database, bucket of time and bucket of the log; they are summed up first. */
+/* Consecutive records with the same database, bucket of time and bucket of offsets: their sums are added as one. */
 typedef struct {
     int64_t db, time_from, time_to, position_from, position_to, commands, bytes;
 } records_span;
