@@ -22,7 +22,7 @@ SUBPACKAGES = {
     "aof": ("recovery",),
     "server": ("context", "arguments"),
     "log": ("restarts",),
-    "check": ("neighbours",),
+    "check": ("neighbours", "findings"),
     "stats": ("counting",),
     "diff": ("hashing", "units", "key_table", "keys"),
     "edit": ("reconstruction", "salvage", "output", "conversion", "planners"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aofdoctor.check.findings import FIRST_AID
+from aofdoctor.check.collect import FIRST_AID
 from aofdoctor.cli.app import VERBS
 from tests.conftest import FIXTURES, aofdoctor, hide_servers
 

@@ -240,7 +240,7 @@ class _Examiner:
     def _decode_rdb(self, report: PartReport, source: Source, rdb: Preamble) -> None:
         """Find the keys of an RDB that no server loads; in an intact RDB each of them is damage of its own."""
         # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
-        from aofdoctor.check.rdb_findings import damage_of_keys, rdb_contents
+        from aofdoctor.check.findings.rdb_values import damage_of_keys, rdb_contents
 
         report.rdb_contents = contents = rdb_contents(source, rdb, self.deep)
         if contents is None or not contents.damaged or not rdb.is_intact:

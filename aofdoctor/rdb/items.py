@@ -166,9 +166,10 @@ class ItemReader:
     """Iterate once over the items of the RDB at the start of `source`, in batches; `rdb` is filled in on the way.
 
     Iteration ends early at damage, and `rdb.complete` stays False.  After an unknown type the end is searched by the
-    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  After any
-    other stop this range is damage, although the checksum is right.  Without `verify`, large strings are skipped and the checksum remains unknown.  Offsets count decompressed bytes if the RDB is compressed.  With
-    `stop_at_window_end`, every item of a batch lies in `window.buffer`, except for the start of the first one.
+    checksum alone, and everything up to it becomes one item of kind KIND_UNPARSED.  After any other stop this range is
+    damage, although the checksum is right.  Without `verify`, large strings are skipped and the checksum remains
+    unknown.  Offsets count decompressed bytes if the RDB is compressed.  With `stop_at_window_end`, every item of a
+    batch lies in `window.buffer`, except for the start of the first one.
     """
 
     def __init__(

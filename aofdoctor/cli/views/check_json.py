@@ -4,7 +4,7 @@ from typing import Any
 
 from aofdoctor import text
 from aofdoctor.aof.model import AofPart
-from aofdoctor.check.findings import FIRST_AID, is_sound
+from aofdoctor.check.collect import FIRST_AID, is_sound
 from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.replay_errors import ReplayError
 from aofdoctor.check.report import PartReport, Report

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from aofdoctor import text
-from aofdoctor.check.findings import FIRST_AID
+from aofdoctor.check.collect import FIRST_AID
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.cli.console import Paint, print_line
 from aofdoctor.cli.views.rdb_summary import key_count_lines, rdb_description

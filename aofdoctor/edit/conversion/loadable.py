@@ -2,8 +2,8 @@
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
+from aofdoctor.check.findings.rdb_values import describe_key
 from aofdoctor.check.rdb_examination import examine_rdb
-from aofdoctor.check.rdb_findings import describe_key
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.source import Source
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aofdoctor.check.collect import collect_findings, is_sound
 from aofdoctor.check.examine import examine
-from aofdoctor.check.findings import collect_findings, is_sound
 from aofdoctor.check.neighbours.judge import judge_neighbours
 from aofdoctor.check.report import Report, needs_salvage
 from aofdoctor.cli import options

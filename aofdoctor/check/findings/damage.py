@@ -63,7 +63,7 @@ def _damaged_keys(report: Report) -> Iterator[Finding]:
         contents, rdb = part.rdb_contents, part.preamble
         if contents is None or rdb is None or rdb.is_intact:
             continue
-        from aofdoctor.check.rdb_findings import damage_of_keys
+        from aofdoctor.check.findings.rdb_values import damage_of_keys
 
         for damage in damage_of_keys(contents):
             name = text.display_path(part.part.name)

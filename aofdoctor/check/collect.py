@@ -4,16 +4,16 @@ Each check is a function from a report to findings; it is listed in the CHECKS o
 known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
-from aofdoctor.check import (
-    continuation_findings,
-    damage_findings,
-    deletion_findings,
-    file_findings,
-    flush_findings,
-    neighbour_findings,
-    replay_findings,
-    unknown_findings,
-    writer_findings,
+from aofdoctor.check.findings import (
+    continuation,
+    damage,
+    deletions,
+    files,
+    flushes,
+    neighbours,
+    replay,
+    unknown_commands,
+    writers,
 )
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
@@ -64,13 +64,13 @@ def _decisive_verdict(verdict: Verdict, explicit_servers: frozenset[str]) -> Ver
 
 
 _CHECKS = (
-    *flush_findings.CHECKS,
-    *deletion_findings.CHECKS,
-    *unknown_findings.CHECKS,
-    *replay_findings.CHECKS,
-    *damage_findings.CHECKS,
-    *continuation_findings.CHECKS,
-    *writer_findings.CHECKS,
-    *file_findings.CHECKS,
-    *neighbour_findings.CHECKS,
+    *flushes.CHECKS,
+    *deletions.CHECKS,
+    *unknown_commands.CHECKS,
+    *replay.CHECKS,
+    *damage.CHECKS,
+    *continuation.CHECKS,
+    *writers.CHECKS,
+    *files.CHECKS,
+    *neighbours.CHECKS,
 )
