@@ -34,7 +34,7 @@ Extension points:
     a server version    a row of VERSIONS in server/versions.py and a column of server/commands.json
     a damage kind       a member and its meaning in damage.py, and its detection in aof/recovery or aof/diagnosis.py
     an RDB value type   its layout in rdb/walk/layouts.py and its decoder in rdb/values/decoders.py
-    a finding           one function in check/
+    a finding           one function in check/findings/
     a read-only verb    one file in cli/verbs/ and its registration in cli/app.py
     an editing verb     a planner in edit/planners/, one file in cli/verbs/ and its registration in cli/app.py
 """

@@ -134,9 +134,8 @@ def _corrupt_tail_option(report: Report) -> Iterator[Finding]:
         )
         if cut == 0:
             message += ", the whole file; the next start is then nearly empty"
-        severity = Severity.DANGER if cut == 0 else Severity.WARNING
         detail = f"aofdoctor repair {shell_path(report)} works on a copy instead."
-        yield Finding("corrupt-tail-option", severity, message, part, cut, None, detail=detail)
+        yield Finding("corrupt-tail-option", Severity.WARNING, message, part, cut, None, detail=detail)
 
 
 # -- helpers --
