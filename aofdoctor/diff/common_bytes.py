@@ -50,7 +50,7 @@ class _Checkpoint(NamedTuple):
 
 
 def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
-    """Compare from `at`, a position on each side, both with the same database and outside of a transaction."""
+    """Find how far the bytes of two AOFs are equal, from `at` on: a position on each side, outside of a transaction."""
     positions = _skip_finished_part(a, at[0]), _skip_finished_part(b, at[1])
     checkpoints = deque([_Checkpoint(at, 0, 0)], maxlen=2)
     bytes_past_fork, ends = -1, at
@@ -80,7 +80,7 @@ def _skip_finished_part(side: Side, position: DiffPosition) -> DiffPosition:
 
 
 class _PartComparison:
-    """The comparison of one part of each side."""
+    """Compares the bytes of one file of AOF A with one file of AOF B, record by record."""
 
     def __init__(self, a: Side, b: Side, one: DiffPosition, two: DiffPosition, checkpoints: deque[_Checkpoint]) -> None:
         self._start = one, two
@@ -122,7 +122,7 @@ class _PartComparison:
         return tracker.state[ContextField.TX] == 0
 
     def _skip_rdb(self, rdb: Preamble) -> None:
-        """Record an RDB that both sides have."""
+        """Count the keys of an RDB that is equal on both sides, and continue behind it."""
         rdbs, part = self._rdbs[1]
         rdbs[part] = rdb
         self._key_count += rdb.keys or 0

@@ -24,14 +24,14 @@ _TRAILER_SIZE = 9  # bytes of the end mark and the checksum
 
 
 def is_in_rdb(side: Side, position: DiffPosition) -> bool:
-    """Whether a position is inside an RDB that is intact and not compressed, before its end mark."""
+    """Whether a position in an AOF part is inside an intact RDB, before its EOF opcode; False for LZ4 and Zstd streams."""
     rdb = side.rdbs.get(position.part)
     readable = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
     return rdb is not None and readable and position.offset < _keys_end(side, position.part)
 
 
 def skip_common_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
-    """Compare from `at`, positions of keys in RDBs of the same version, with the same database."""
+    """Skip the RDB keys that are equal byte for byte on both sides, from `at` on: one key position for each side."""
     one, two = at
     shift, source, other = two.offset - one.offset, a.sources[one.part], b.sources[two.part]
     assert source is not None
@@ -72,7 +72,7 @@ def have_comparable_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]
 
 
 def _keys_end(side: Side, part: int) -> int:
-    """The offset of the end mark of a part's RDB."""
+    """The offset of the EOF opcode of a part's RDB, in bytes of the file."""
     rdb = side.rdbs[part]
     return rdb.span.end - (_TRAILER_SIZE if header.has_checksum(rdb.magic) else 1)
 

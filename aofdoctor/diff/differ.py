@@ -40,14 +40,14 @@ _RESYNCS_MAX = 8  # searches for anchors after which bytes are not compared agai
 
 
 class OneSidedRun(NamedTuple):
-    """A run of units that only one side has; `side` is 0 for A and 1 for B."""
+    """Adjacent commands, transactions or RDB keys (units) that only one AOF has; `side` is 0 for A and 1 for B."""
 
     side: int
     run: UnitRun
 
 
 class MovedUnit(NamedTuple):
-    """A unit that both sides have at different places in the order, with the same effect on the data."""
+    """A command or transaction (unit) that both AOFs have at different places, with the same effect on the data."""
 
     a: Unit
     b: Unit
@@ -87,12 +87,12 @@ class DiffTotals:
 
     @property
     def may_not_be_shortest(self) -> bool:
-        """Whether a shorter list of differences may exist."""
+        """Whether the search was cut short, so that a shorter list of differences may exist."""
         return bool(self.inexact_resyncs or self.truncated_searches)
 
 
 class CommandDiff:
-    """The comparison of two sides, which can be run once.
+    """The comparison of two AOFs as ordered commands, which can be run once.
 
     `fork` is the position of the first difference on each side, None until one is found.
     """

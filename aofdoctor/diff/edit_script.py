@@ -22,7 +22,7 @@ _Region = tuple[int, int, int, int, int]  # a[i:k], b[j:m], and the number of di
 
 
 def matching_blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bool]:
-    """Return the matching blocks in ascending order, and whether no search was cut short."""
+    """Match two lists of digests: return the blocks of equal elements in order, and whether the search was complete."""
     matches: list[Block] = []
     todo: list[_Region | Block] = [(0, 0, len(a), len(b), 0)]
     is_shortest = True

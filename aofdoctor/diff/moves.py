@@ -48,7 +48,7 @@ def pair_by_digest(
 
 
 def count_shared_barriers(one: KeyAccesses, two: KeyAccesses) -> int:
-    """Count the leading barriers that are equal on both sides."""
+    """Count the leading barriers (commands that can touch any key, such as FLUSHALL) that are equal on both sides."""
     pairs = zip(one.barriers, two.barriers, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one.barriers), len(two.barriers)))
 

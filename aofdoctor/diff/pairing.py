@@ -21,7 +21,7 @@ UnmatchedRanges = tuple[range, range]  # units of A and of B between two matchin
 
 @dataclass(slots=True)
 class PairedUnits:
-    """The paired units of a window, by (side, index in the window).
+    """Commands and transactions (units) of a window that have a partner on the other side, by (side, index).
 
     `moved_partners` lists the partners of each moved unit on the other side; `equal` holds the units that need no
     mention because they have the same effect at the same place.
@@ -32,7 +32,7 @@ class PairedUnits:
     equal_commands: int = 0
 
     def is_paired(self, side: int, at: int) -> bool:
-        """Whether a unit has a partner."""
+        """Whether a unit of one side has an equal partner on the other side."""
         return (side, at) in self.moved_partners or (side, at) in self.equal
 
     def add_moves(self, units: list[Unit], others: list[Unit], own: list[int], other: list[int]) -> None:

@@ -174,7 +174,7 @@ def apply_batch(
 
 
 def has_room(key: bytes, slots: Any, state: "array[int]", events: Any, count: int) -> bool:
-    """Return whether `count` more events fit."""
+    """Whether the key table has room for `count` more events."""
     return _SlotTable(key, slots, state, events).has_room(count)
 
 
@@ -199,7 +199,7 @@ def get_key(key: bytes, slots: Any, state: "array[int]", events: Any, name: int,
 
 
 def flush_database(key: bytes, slots: Any, state: "array[int]", events: Any, db: int) -> None:
-    """Remove all keys of a database; two free slots are needed."""
+    """Remove all keys of a database from the key table, as FLUSHDB does; needs two free slots."""
     slot_table = _SlotTable(key, slots, state, events)
     space = slot_table.space_of_db(db)
     slot_table.set_directory(_SPACE_OF_DB, db, 0)
@@ -208,7 +208,7 @@ def flush_database(key: bytes, slots: Any, state: "array[int]", events: Any, db:
 
 
 def swap_databases(key: bytes, slots: Any, state: "array[int]", events: Any, one: int, two: int) -> None:
-    """Exchange two databases; four free slots are needed."""
+    """Exchange two databases of the key table, as SWAPDB does; needs four free slots."""
     slot_table = _SlotTable(key, slots, state, events)
     a, b = slot_table.space_of_db(one), slot_table.space_of_db(two)
     for db, space in ((one, b), (two, a)):

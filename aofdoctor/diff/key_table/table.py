@@ -48,7 +48,7 @@ class KeyTable:
         self._start_queueing()
 
     def copy(self) -> "KeyTable":
-        """Return an independent table with the same keys."""
+        """Return a copy of the table, with the same keys, digests and expiries, that can change independently."""
         self._apply_pending()
         table_copy = KeyTable(self.key, bool(self.state[KeyTableField.KEEP_DELETED]), self.memory, self.pending_max)
         table_copy.slots, table_copy.in_file = self._allocate_slots(self.state[KeyTableField.SLOTS]), self.in_file
@@ -104,17 +104,17 @@ class KeyTable:
         return kernel.get_key(*self._kernel_args, name, db)
 
     def flush_database(self, db: int) -> None:
-        """Remove all keys of a database."""
+        """Remove all keys of a database, as FLUSHDB does."""
         self._make_room(2)
         kernel.flush_database(*self._kernel_args, db)
 
     def flush_all(self) -> None:
-        """Remove all keys."""
+        """Remove all keys of all databases, as FLUSHALL does."""
         self.state[KeyTableField.EPOCH] += 1
         self.state[KeyTableField.LAST_SPACE] = 0
 
     def swap_databases(self, one: int, two: int) -> None:
-        """Exchange two databases."""
+        """Exchange the keys of two databases, as SWAPDB does."""
         self._make_room(4)
         kernel.swap_databases(*self._kernel_args, one, two)
 

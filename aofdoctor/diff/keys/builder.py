@@ -67,7 +67,7 @@ class KeyTableBuilder:
             before += tracker.state[ContextField.COMMANDS]
 
     def finish(self) -> None:
-        """Finish the table; no further commands may follow."""
+        """Apply the events that are still queued to the key table; no further commands may follow."""
         self.table.finish()
 
 

@@ -19,7 +19,7 @@ _ROWS_PER_READ = 1 << 9  # rows of a run that are read in one call
 
 
 class ExternalSorter:
-    """A sorted collection of rows; they are added in any order and can be iterated repeatedly."""
+    """Sorts rows of integers with bounded memory (external merge sort); rows are added in any order and read repeatedly."""
 
     def __init__(self, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
         self._rows_in_memory, self._rows = rows_in_memory, list[bytes]()
@@ -28,7 +28,7 @@ class ExternalSorter:
         self.count = 0
 
     def add(self, row: bytes) -> None:
-        """Add one row."""
+        """Add one row; the rows in memory are written to a sorted temporary file when there are too many."""
         self._rows.append(row)
         self.count += 1
         if len(self._rows) >= self._rows_in_memory:

@@ -55,7 +55,7 @@ _MULTI_KEY_EFFECTS = frozenset({CommandEffect.MSET, CommandEffect.DELETE})
 
 
 class WriteCommand(NamedTuple):
-    """One record; `base` is True in a base file of commands that a server wrote."""
+    """One command that writes keys; `base` is True if it is from a base file, which a server wrote in a rewrite."""
 
     part: int
     batch: RecordBatch
@@ -70,7 +70,7 @@ class WriteCommand(NamedTuple):
 
     @property
     def position(self) -> int:
-        """The packed position of the record."""
+        """The position of the command, packed into one integer (pack_position)."""
         return pack_position(self.part, self.batch.record_span(self.i).start)
 
     def args(self) -> Iterator[Arg]:

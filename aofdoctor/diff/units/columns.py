@@ -28,7 +28,7 @@ class OpenUnitField(IntEnum):
 
 
 class UnitColumn(IntEnum):
-    """The columns of units."""
+    """The columns of a batch of units; a unit is a command, a transaction or a key of an RDB."""
 
     DIGEST = 0
     PART = 1

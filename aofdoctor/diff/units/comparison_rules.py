@@ -17,7 +17,7 @@ DATABASE_INDEPENDENT = frozenset({"flushall", "swapdb", "script", "function", "p
 
 
 class ComparisonRules(NamedTuple):
-    """How records are compared.
+    """The rules by which diff decides whether two commands are equal.
 
     `key` is the 16-byte key of the digests, random for each run; `exact` compares the bytes of records instead of
     their arguments.  By command id, `name_counts` is the number of leading arguments that are names (GET: 1,

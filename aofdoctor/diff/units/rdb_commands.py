@@ -60,7 +60,7 @@ class ExportedCommand(NamedTuple):
 
 @dataclass(slots=True)
 class _ResumableKey:
-    """A key in the middle of its export; `chunk` of its commands have been returned."""
+    """An RDB key that is exported in several steps; `chunk` of its commands have been returned already."""
 
     start: int
     commands: Iterator[ExportedCommand]
@@ -89,7 +89,7 @@ class RdbCommandStream:
         return any(isinstance(item, OpcodeItem) and item.kind == _TEMPLATE for item in before)
 
     def base_key(self, key: KeyItem) -> BaseKey:
-        """Return a key as the log shows it."""
+        """Return the RDB key in the form in which the verb log shows it."""
         return BaseKey(self.part, self.cursor, key, self.rdb.dialect, creation_time(self.rdb.aux))
 
     def key_name(self, key: KeyItem) -> bytes | None:

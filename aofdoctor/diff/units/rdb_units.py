@@ -66,11 +66,11 @@ class _CommandBuffer:
 
     @property
     def is_full(self) -> bool:
-        """Whether the buffer has reached its limit of commands or bytes."""
+        """Whether the buffer of encoded commands has reached its limit of commands or bytes."""
         return len(self._item_columns[0]) == _ROOM or len(self._records) >= _BUFFER_BYTES
 
     def add(self, rdb_command: ExportedCommand, command: CommandArgs) -> None:
-        """Append a command."""
+        """Append a command, encoded as RESP, to the buffer."""
         record = encode_if_bytes(command)
         if record is None:
             self._large.append((len(self._item_columns[0]), command))

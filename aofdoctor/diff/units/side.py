@@ -133,7 +133,7 @@ class Side:
 
     @property
     def count(self) -> int:
-        """The number of units in the window."""
+        """The number of units (commands, transactions, RDB keys) in the window."""
         return len(self.columns[0]) - self._first
 
     @property

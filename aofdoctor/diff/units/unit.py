@@ -28,7 +28,7 @@ class DiffPosition(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One unit, as one value of each column of UnitColumn.
+    """What diff compares as one: a command, a transaction or a command of an RDB key; one value per UnitColumn.
 
     `first_command` and `last_command` are command numbers; `db` and `time` are the context at its first command.
     The offsets of an RDB unit are those of its key; `chunk` is the index among the commands of that key.
@@ -49,7 +49,7 @@ class Unit(NamedTuple):
 
     @property
     def is_opaque(self) -> bool:
-        """Whether the unit is bytes that are not commands."""
+        """Whether the unit holds bytes that are compared without decoding (damage, RDB bytes), not commands."""
         return UnitKind.RDB <= self.kind < UnitKind.KEY
 
     def position(self, transactions: int) -> DiffPosition:
@@ -62,7 +62,7 @@ class Unit(NamedTuple):
 
 
 class UnitRun(NamedTuple):
-    """Adjacent units of one part, from `first` to `last`.
+    """Adjacent units (commands, transactions, RDB keys) of one file, from `first` to `last`.
 
     An opaque unit or an unfinished transaction is a run of its own.
     """
@@ -74,7 +74,7 @@ class UnitRun(NamedTuple):
 
     @property
     def is_opaque(self) -> bool:
-        """Whether the run is bytes that are not commands."""
+        """Whether the run holds bytes that are compared without decoding (damage, RDB bytes), not commands."""
         return self.first.is_opaque
 
     @property

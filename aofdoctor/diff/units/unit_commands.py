@@ -79,7 +79,7 @@ def select_records(
 
 
 class RecordSpan(NamedTuple):
-    """Adjacent records that are copied together.
+    """Adjacent AOF records that diff --patch copies together.
 
     It is one command, one transaction (`is_single_command` is False), or all commands of a run.
     """
