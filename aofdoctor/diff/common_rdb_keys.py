@@ -24,7 +24,7 @@ _TRAILER_SIZE = 9  # bytes of the end mark and the checksum
 
 
 def is_in_rdb(side: Side, position: DiffPosition) -> bool:
-    """Whether a position in an AOF part is inside an intact RDB, before its EOF opcode; False for LZ4 and Zstd streams."""
+    """Whether a position in a file is inside an intact RDB, before its EOF opcode; False in LZ4 and Zstd streams."""
     rdb = side.rdbs.get(position.part)
     readable = rdb is not None and rdb.complete and rdb.checksum != "bad" and not rdb.codec
     return rdb is not None and readable and position.offset < _keys_end(side, position.part)

@@ -19,7 +19,7 @@ _ROWS_PER_READ = 1 << 9  # rows of a run that are read in one call
 
 
 class ExternalSorter:
-    """Sorts rows of integers with bounded memory (external merge sort); rows are added in any order and read repeatedly."""
+    """Sorts rows of integers in bounded memory (external merge sort); rows can be read repeatedly."""
 
     def __init__(self, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
         self._rows_in_memory, self._rows = rows_in_memory, list[bytes]()
