@@ -61,7 +61,7 @@ def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
 
 
 def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
-    """Yield the drops unchanged; raise RefusedEdit at one that overlaps another, is out of order or exceeds its file."""
+    """Yield the drops unchanged; raise RefusedEdit at one that overlaps, is out of order or exceeds its file."""
     part, at = 0, 0
     for drop in drops:
         if drop.part != part:

@@ -100,7 +100,7 @@ class Edit(Protocol):
         """Read the output at `path` back; raise RefusedEdit if it differs from what was planned."""
 
     def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
-        """The content of the receipt: the common header, the fields of this edit, and the fields of an edit in place."""
+        """The content of the receipt: the common header, the fields of this edit, and those of an edit in place."""
 
 
 def write_edit(

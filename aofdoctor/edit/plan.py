@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def commands_before(self) -> int:
-        """The number of commands in the source files, before reconstructions and drops; the plan must have counted them."""
+        """The number of commands in the source files, before any change; the plan must have counted them."""
         assert self.commands is not None, "a plan from the tail has not counted them"
         return self.commands - self.commands_regained
 
@@ -216,7 +216,7 @@ class Plan:
         return self._kept_bytes().manifest()
 
     def check(self, path: Path) -> None:
-        """Raise RefusedEdit unless the output at `path` has exactly the bytes and the number of commands that were planned."""
+        """Raise RefusedEdit unless the output at `path` has exactly the planned bytes and number of commands."""
         commands = self._kept_bytes().count_verified_commands(path)
         if not self.leaves_damage and commands != self.commands_after:
             raise RefusedEdit(

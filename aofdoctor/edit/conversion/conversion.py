@@ -151,7 +151,7 @@ class Conversion:
         }  # fmt: skip
 
     def all_notes(self) -> list[str]:
-        """Sentences for the user: the planner's notes, dropped hints, and the number of databases that the server needs."""
+        """Sentences for the user: the planner's notes, dropped hints, and the number of databases that is needed."""
         notes = [*self.notes]
         notes += [f"left out: {what} ({count:,})" for what, count in self.report.dropped_hints.items()]
         last = max((db for db, _ in self.report.keys), default=0)

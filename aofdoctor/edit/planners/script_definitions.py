@@ -19,18 +19,18 @@ _HASHES_MAX = 100_000  # scripts
 
 
 def evalsha_ids() -> frozenset[int]:
-    """The ids of the commands that run a script by its SHA-1."""
+    """The command ids of EVALSHA and its variants, which run a script by its SHA-1."""
     return frozenset(c.id for c in command_table().commands if c.name in ("evalsha", "evalsha_ro"))
 
 
 def eval_ids() -> frozenset[int]:
-    """The ids of the commands that run a script by its text."""
+    """The command ids of EVAL and its variants, which run a script by its text."""
     return frozenset(c.id for c in command_table().commands if c.name in ("eval", "eval_ro"))
 
 
 @dataclass(slots=True)
 class ScriptDefinitions:
-    """The scripts that selected EVALSHA commands run; `in_batch` finds the first EVAL of each, in load order."""
+    """The scripts that selected EVALSHA commands run; `in_batch` finds the first EVAL of each script."""
 
     required_hashes: set[bytes] = field(default_factory=set)
     _defined_hashes: set[bytes] = field(default_factory=set)
@@ -53,7 +53,7 @@ class ScriptDefinitions:
 
     @property
     def undefined_count(self) -> int:
-        """The number of scripts that no EVAL defines; known after `in_batch` has been called for all batches."""
+        """The number of needed scripts that no EVAL defines; known after `in_batch` has been called for all batches."""
         return len(self.required_hashes - self._defined_hashes)
 
     def _collect_hashes(self, batch: RecordBatch, chosen: list[int]) -> None:
@@ -66,7 +66,7 @@ class ScriptDefinitions:
         self._defined_hashes.clear()
 
     def in_batch(self, batch: RecordBatch) -> set[int]:
-        """The records of a batch that are the first EVAL of a required script."""
+        """The indexes of the commands of a batch that are the first EVAL of a needed script."""
         return {i for i in self._eval_records(batch) if self._defines(batch, i)}
 
     def _eval_records(self, batch: RecordBatch) -> list[int]:
