@@ -35,7 +35,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def _require_consistent_options(base: str, version: int, layout: str, server_version: str, shift_ms: int) -> None:
-    """Raise InvalidSelection for option values of convert that do not exist, have no effect, or contradict each other."""
+    """Raise InvalidSelection for options of convert that do not exist, have no effect, or contradict each other."""
     if not (base or layout or shift_ms):
         raise InvalidSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
     if base not in ("", "resp", "rdb"):

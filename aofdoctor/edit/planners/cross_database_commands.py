@@ -98,7 +98,7 @@ class CrossDatabaseCommands:
 
 
 def file_span(batch: RecordBatch, i: int) -> Span:
-    """The byte range of a command in its file on disk, even if the batch was read through a patched view of the file."""
+    """The byte range of a command in its file on disk, even if the batch was read through a patched view."""
     span = batch.record_span(i)
     return batch.source.file_span(span) if isinstance(batch.source, PatchedSource) else span
 

@@ -75,7 +75,7 @@ def _plan(
 
 
 def _add_replacements(plan: Plan, replacements: list[Reconstruction]) -> None:
-    """Record in a plan the replaced byte ranges that the files of its AOF already contain."""
+    """Record in a plan the VADD commands that were replaced in its AOF, and add a note about them."""
     plan.add_reconstructions([*replacements, *plan.reconstructions], plan.commands_regained)
     count = text.format_count(len(replacements), "VADD command")
     plan.notes.append(f"{count} with CAS, which can crash Redis 8.2 to 8.10 at load, replaced by the same without CAS")

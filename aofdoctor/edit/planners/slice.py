@@ -105,7 +105,10 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
 
 
 def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) -> tuple[AOF, Selection]:
-    """Reduce each RDB to its selected items; returns the AOF with these RDBs, and the selection with shifted positions."""
+    """Reduce each RDB to its selected items.
+
+    Returns (the AOF with the reduced RDBs, the selection with positions that fit this AOF).
+    """
     splices = {index: base.splice for index, base in bases.items() if base.splice}
     spliced_aof = replace(aof, parts=[
         replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)

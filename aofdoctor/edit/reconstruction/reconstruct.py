@@ -1,7 +1,7 @@
-"""Reconstruct damaged bytes where the file itself proves what they were, piece by piece.
+"""Reconstruct damaged bytes of an AOF where the file itself proves what they were, one damage at a time.
 
-Each method is tried at a damage, where the records before it end.  So everything it reads is chained from the start
-of the part, and a reconstruction counts only if it leads to whole records again.
+Each method starts at a damage, where the intact commands before it end. So all bytes that it reads follow whole
+commands from the start of the file, and a reconstruction counts only if whole commands follow it again.
 """
 
 import re
@@ -36,7 +36,10 @@ _COSTLY_METHODS: tuple[ReconstructionMethod, ...] = (find_swapped_blocks,)
 
 
 def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
-    """Reconstruct all damage that can be proven; returns the AOF, unchanged if none can, and the reconstructions."""
+    """Reconstruct all damage of an AOF that can be proven; returns (the AOF, the reconstructions).
+
+    If nothing can be reconstructed, the AOF is returned unchanged.
+    """
     parts, reconstructions = list(aof.parts), list[Reconstruction]()
     for index, part in enumerate(aof.parts):
         # The bytes around unreadable sectors prove nothing.
@@ -58,9 +61,9 @@ def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstructi
 
 
 class _PartReconstructor:
-    """Reconstructs one part, from damage to damage.
+    """Reconstructs the damage of one file of the AOF, in file order.
 
-    `pieces` are the reconstructed part up to `covered_end`, an offset in the file; `tries` counts damages.
+    `pieces` are the reconstructed file up to `covered_end`, an offset in the damaged file; `tries` counts damages.
     """
 
     def __init__(self, source: FileSource) -> None:
@@ -81,9 +84,10 @@ class _PartReconstructor:
         return PatchedSource(self.source, self.pieces)
 
     def _continue_from(self, start: int) -> int | None:
-        """Read from `start`, the end of a record, up to the end of the part.
+        """Read the file from offset `start`, where a command ends, and reconstruct the damage that is found.
 
-        After a reconstruction that reaches past its damage, returns the offset from where to read next; otherwise None.
+        After a reconstruction that reaches past its damage, returns the offset from where to read next; None at the end
+        of the file.
         """
         before: Span | None = None  # the record that ends where the next tile begins
         for tile in read_tiles(self.source, command_table().names, start):
@@ -104,7 +108,10 @@ class _PartReconstructor:
         return None
 
     def _try_methods(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
-        """The pieces of the first method that explains the damage; `record_before` ends where it begins."""
+        """The pieces of the first reconstruction method that explains a damage; None if no method does.
+
+        `record_before` is the command that ends where the damage begins.
+        """
         self.tries += 1
         if record_before and pread(self.source, 1, record_before.start) == b"#":
             # An annotation that has lost its CR is still whole.

@@ -83,7 +83,7 @@ def salvage_rdb(
 
 
 def _readable_parts(source: Source, rdb: Preamble, survey: FirstPass, strict: bool) -> list[PartialKey]:
-    """The readable parts of damaged keys that have no name in common with a key that is kept."""
+    """The readable elements of damaged keys, except keys that have the same name as a kept key."""
     examiner = RdbExaminer(source, rdb, survey, strict)
     for _ in examiner.item_verdicts():
         pass
@@ -93,7 +93,7 @@ def _readable_parts(source: Source, rdb: Preamble, survey: FirstPass, strict: bo
 
 
 def _restore_changed_byte(source: FileSource, rdb: Preamble) -> FileSource | PatchedSource:
-    """The source with the one changed byte restored if the checksum proves it, and if it is in no key.
+    """The source with one changed byte of its RDB restored, if the checksum proves the byte and it is in no key.
 
     Before, between and after the keys a wrong byte can move all keys to another database, or stop the load.
     """
@@ -134,7 +134,7 @@ def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
 
 
 def describe_damaged_key(key: DamagedKey, kept: int = 0) -> str:
-    """One key or library that is left out, and why, or of which `kept` elements are kept."""
+    """The text about one RDB key or library that is left out, with the reason, or of which `kept` elements are kept."""
     place = f"at {key.span.start}"
     if key.is_library:
         return f"function library {text.quote(key.name)} {place} is left out: {key.reason}"
