@@ -33,10 +33,7 @@ class BorrowedBytes:
 
 
 class _Move(NamedTuple):
-    """The rest of a split command or transaction: the first `size` bytes of file `origin`, which belong to file `target`.
-
-    `source` reads the file `origin`.
-    """
+    """The first `size` bytes of the file `origin`, read from `source`, which belong at the end of the file `target`."""
 
     target: str
     origin: str

@@ -110,7 +110,7 @@ def _order_parts(parts: list[AofPart], is_unusable: bool) -> list[AofPart]:
 
 
 def _is_sound_base(part: AofPart) -> bool:
-    """Whether a base is an intact RDB, or begins with a command."""
+    """Whether a base file is an intact RDB, or begins with a command."""
     if part.source is None:
         return False
     if is_rdb(part.source):
@@ -173,5 +173,5 @@ def _swap_misplaced_base(parts: list[PartReport]) -> list[PartReport]:
 
 
 def _is_base_rdb(part: PartReport) -> bool:
-    """Whether an AOF file is the RDB of a base: servers write the field `aof-base` and no commands to it (rdb.c, 7.0)."""
+    """Whether a file is the RDB of a base file: servers write the field `aof-base` to it (rdb.c, 7.0).  No commands follow."""
     return part.preamble is not None and part.preamble.aux.get(b"aof-base") == b"1" and part.commands == 0

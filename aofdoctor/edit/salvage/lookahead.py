@@ -32,7 +32,7 @@ class Lookahead:
         return count
 
     def batches(self, start: int) -> Iterator[RecordBatch]:
-        """Yield the whole commands from file offset `start`; the first reads are small, because most searches end soon."""
+        """Yield the whole commands from file offset `start`; the first reads are small, as most searches end soon."""
         at = start
         for batch in read_batches(self.source, command_table().names, start, window=_SMALL_WINDOW):
             yield batch
@@ -55,7 +55,10 @@ class Lookahead:
         return 0, Span(end, end)
 
     def next_known_database(self, start: int) -> int:
-        """The file offset where the selected database is certain again: at a SELECT, or at the MULTI directly before it."""
+        """The file offset where the selected database is certain again.
+
+        That is at a SELECT, or at the MULTI directly before it.
+        """
         while True:
             number, span = self.find_first(start, self.select, self.multi)
             if number != self.multi:

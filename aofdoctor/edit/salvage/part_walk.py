@@ -199,7 +199,10 @@ class PartSalvager:
         return multi_offset(batch, self.tracker.tx, i, self.open_before, lowest)
 
     def _open_multi_at(self, multi: int, end: int) -> int | None:
-        """The file offset of the MULTI that is open at offset `end`; None if there is none or it has been dropped."""
+        """The file offset of the transaction's MULTI that is still open at offset `end`; None if there is none.
+
+        `multi` is returned unless it is before `decided_end`; then the commands after `decided_end` are searched.
+        """
         if multi >= self.decided_end:
             return multi
         open_multi: int | None = None

@@ -106,7 +106,7 @@ def _restore_changed_byte(source: FileSource, rdb: Preamble) -> FileSource | Pat
 
 
 def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> str:
-    """The note of a plan about a salvaged RDB."""
+    """The note of a plan that says how much of a damaged RDB is kept."""
     defect = f" ({rdb.note})" if rdb.note else ""
     words = f"the RDB of {text.display_path(name)} is damaged{defect}: "
     words += f"{text.format_count(counts.keys, 'key')} of it can be read"
@@ -122,7 +122,7 @@ def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> st
 
 
 def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
-    """The notes of a plan that name the keys and libraries of an RDB which are left out."""
+    """The notes of a plan that name the keys and function libraries of a damaged RDB that are left out."""
     notes = [
         f"{text.display_path(name)}: {describe_damaged_key(key, counts.partial.get(key.span.start, 0))}"
         for key in counts.damaged[:_NAMED_MAX]
