@@ -45,7 +45,7 @@ class KeptBytes:
                 _write_part(job, part, spans, target)
 
     def manifest(self) -> NewManifest:
-        """The manifest of the copy: the source's lines of the files that remain, without endoffset if a file is changed."""
+        """The manifest of the copy: the source's lines of the remaining files, without endoffset if a file is changed."""
         aof = self.aof
         assert aof.manifest_path is not None
         assert aof.directory is not None

@@ -70,7 +70,7 @@ def _copy_range(source: FileSource | PatchedSource, target: int, at: int, size: 
 
 
 def batch_small_spans(source: FileSource | PatchedSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
-    """Yield the bytes of many ranges in order: large ranges as spans, small ones read and joined into larger byte strings."""
+    """Yield the bytes of many ranges in order: large ranges as spans, small ones read and joined."""
     window, base, pending = b"", 0, bytearray()
     for span in spans:
         if span.size >= _LARGE:

@@ -47,7 +47,7 @@ def exchange_path(aof: AOF) -> Path:
 
 
 def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
-    """Write a new AOF and exchange its name with that of the old one; `undo` reverses that.
+    """Edit an AOF in place: write a new AOF and exchange its name with that of the old one; `undo` reverses that.
 
     Raises RefusedEdit if another process has a file of the AOF open, unless `force` is given, and SourceChanged if a
     file is not the one that was read.  The descriptors of the AOF are closed.

@@ -156,7 +156,7 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _EditedFile:
 
 
 def _require_unmodified(file: _EditedFile, fd: int) -> None:
-    """Raise SourceChanged unless a file has the old or the new bytes at every overwrite, and the same bytes around."""
+    """Raise SourceChanged unless a file has the old or new bytes at every overwrite, and the same bytes around."""
     if os.fstat(fd).st_size < file.size:
         raise SourceChanged(f"{text.display_path(str(file.path))} is smaller than it was when it was edited")
     spans = [edit.span for edit in file.edits]
@@ -231,7 +231,7 @@ def _require_exchanged(sources: dict[Path, dict[str, Any]], aof_path: Path) -> N
 
 
 def _require_no_extra_files(aof_path: Path, outputs: dict[Path, dict[str, Any]]) -> None:
-    """Raise SourceChanged if the directory has a file that the edit did not write: it would be moved away."""
+    """Raise SourceChanged if the directory has a file that the edit did not write, since undo would move it away."""
     more = sorted(set(os.listdir(aof_path)) - {path.name for path in outputs}) if aof_path.is_dir() else []
     if more:
         raise SourceChanged(

@@ -66,7 +66,7 @@ class ReturningKeys:
 def find_returning_keys(
     aof: AOF, drops: DropFactory, counts: Sequence[int], keys: int | None, commands_max: int = COMMANDS_MAX
 ) -> ReturningKeys:
-    """Find the keys that come back without the drops.
+    """Find the keys that exist at the end of the AOF only if the commands in `drops` are dropped.
 
     `counts` has the number of commands by command id, `keys` is the number of keys of RDBs in the AOF (None: unknown).
     With more than `commands_max` commands and keys, the result is an upper bound from these numbers alone.

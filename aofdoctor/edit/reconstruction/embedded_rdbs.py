@@ -29,7 +29,10 @@ _COLLECTIONS = frozenset({b"RPUSH", b"SADD", b"ZADD", b"HMSET", b"HSET", b"XADD"
 
 
 def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """Reconstruct damage that is a misplaced RDB, bytes before one, or the lost beginning of one."""
+    """The reconstructed pieces of damage caused by a misplaced RDB, bytes before an RDB, or its lost beginning.
+
+    None if the damage is none of these.
+    """
     if damage.kind is DamageKind.SECOND_AOF:
         return _as_commands(source, damage)
     if damage.span.start:

@@ -29,7 +29,10 @@ _SWAPPED_REASON = "two blocks had changed places"
 
 
 def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces from the start of a damage to the end of the second block; None if nothing is proven."""
+    """The reconstructed pieces from the start of a damage to the end of the second swapped block.
+
+    None if no swap of two blocks is proven.
+    """
     diagnosis = diagnose_record(ReadWindow(source), damage.span.start)
     if diagnosis.defect not in _SWAP_DEFECTS:
         return None

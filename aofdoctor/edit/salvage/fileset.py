@@ -173,5 +173,8 @@ def _swap_misplaced_base(parts: list[PartReport]) -> list[PartReport]:
 
 
 def _is_base_rdb(part: PartReport) -> bool:
-    """Whether a file is the RDB of a base file: servers write the field `aof-base` to it (rdb.c, 7.0).  No commands follow."""
+    """Whether a file of an AOF is the RDB of a base file.
+
+    Servers write the field `aof-base` to such an RDB, and no commands after it (rdb.c, 7.0).
+    """
     return part.preamble is not None and part.preamble.aux.get(b"aof-base") == b"1" and part.commands == 0
