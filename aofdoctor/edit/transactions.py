@@ -130,7 +130,10 @@ class _TransactionScanner:
             yield from self._drops_of_transaction(batch, selected, first, done)
 
     def _adjacent_runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
-        """(first, last) of each run of adjacent chosen records in the same transaction, or outside of transactions."""
+        """Group the chosen commands of a batch into runs of adjacent ones in one transaction, or outside of transactions.
+
+        Yields (index of the first command, index of the last command).
+        """
         tx, at = self.tracker.tx, 0
         while at < len(chosen):
             first = chosen[at]

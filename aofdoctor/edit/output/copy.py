@@ -45,11 +45,11 @@ class KeptBytes:
                 _write_part(job, part, spans, target)
 
     def manifest(self) -> NewManifest:
-        """The manifest of the copy: the source's lines of the remaining files, without endoffset if a file is changed."""
+        """The manifest of the copy: the source's lines of the remaining files, those of changed files without endoffset."""
         aof = self.aof
         assert aof.manifest_path is not None
         assert aof.directory is not None
-        # The owner of a manifest that is made from nothing is that of the parts.
+        # A rebuilt manifest has no old file: its owner is that of the AOF files.
         exists = aof.manifest_path.exists()
         owner = os.stat(aof.manifest_path) if exists else AOF.require_file(aof.existing_parts[0]).stat
         return NewManifest(aof.manifest_path.name, b"".join(self._manifest_lines()), owner, os.stat(aof.directory))

@@ -175,7 +175,7 @@ def _require_unmodified(file: _EditedFile, fd: int) -> None:
 
 
 def _swap_back(receipt: Path, data: dict[str, Any], force: bool) -> list[Path]:
-    """Exchange the names of an AOF and its backup again, and return the files that have their names back.
+    """Exchange the names of an AOF and its backup again, and return the paths of the files that were restored.
 
     Raises SourceChanged if a file is not what it was after the edit, RefusedEdit if the names were never exchanged or
     a file is in use, and KeyError, TypeError or ValueError for a receipt with impossible values.
@@ -214,7 +214,10 @@ def _exchanged_paths(receipt: Path, data: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def _fingerprints_by_path(prints: list[dict[str, Any]], aof_path: Path, single: bool) -> dict[Path, dict[str, Any]]:
-    """The fingerprints by path: of the files in the directory `aof_path`, or of the single file `aof_path`."""
+    """The fingerprints of a receipt by file path.
+
+    The files are those in the directory `aof_path`, or, with `single`, the file `aof_path` itself.
+    """
     found = {aof_path if single else aof_path / Path(one["path"]).name: one for one in prints}
     if not found or (not single and not any(path.name.endswith(".manifest") for path in found)):
         raise ValueError("it names no AOF")

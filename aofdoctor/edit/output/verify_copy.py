@@ -36,7 +36,7 @@ def require_same_bytes(
 
 
 def require_size(written: FileSource, size: int) -> None:
-    """Raise RefusedEdit unless a written file has exactly `size` bytes."""
+    """Raise RefusedEdit unless the written file has exactly `size` bytes."""
     if size != written.size:
         raise RefusedEdit(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
 

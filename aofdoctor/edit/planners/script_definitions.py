@@ -37,7 +37,7 @@ class ScriptDefinitions:
 
     @classmethod
     def for_selection(cls, aof: AOF, selection: Selection) -> "ScriptDefinitions":
-        """Collect the scripts of the EVALSHA commands that are selected."""
+        """Read an AOF and collect the SHA-1s of the scripts that its selected EVALSHA commands run."""
         definitions, before, ids = cls(), 0, evalsha_ids()
         for index, part in enumerate(aof.parts):
             tracker = ContextTracker(columns=True)
@@ -62,7 +62,7 @@ class ScriptDefinitions:
                 self.required_hashes.add(batch.argv(i, 2)[1].lower())
 
     def restart(self) -> None:
-        """Forget which scripts have been defined, before `in_batch` is called for all batches again."""
+        """Forget which scripts have been defined, so that `in_batch` can be called for all batches again."""
         self._defined_hashes.clear()
 
     def in_batch(self, batch: RecordBatch) -> set[int]:

@@ -156,9 +156,9 @@ def _select_id() -> int:
 
 
 def _selects_default_database(batch: RecordBatch, i: int) -> bool:
-    """Whether a SELECT names a database that every server has (0 to 15).
+    """Whether a SELECT names a database of a server with a default configuration (0 to 15).
 
-    On a server without the database, SELECT fails and changes nothing.
+    On a server without the database, SELECT changes nothing.
     """
     argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.oversized else []
     return len(argv) == 2 and argv[1] in _DEFAULT_DATABASE_NAMES

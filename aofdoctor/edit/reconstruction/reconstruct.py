@@ -52,7 +52,7 @@ def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
 
 
 def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstruction]:
-    # Of one record alone, a changed length would look the same.
+    # In one command alone, a wrong length would look the same.
     is_guess = sum(piece.reason == RESTORED_REASON for piece in source.pieces) == 1
     for piece in source.pieces:
         if piece.reason:
@@ -89,7 +89,7 @@ class _PartReconstructor:
         After a reconstruction that reaches past its damage, returns the offset from where to read next; None at the end
         of the file.
         """
-        before: Span | None = None  # the record that ends where the next tile begins
+        before: Span | None = None  # the command that ends where the next damage may begin
         for tile in read_tiles(self.source, command_table().names, start):
             if not isinstance(tile, Damage):
                 before = tile.record_span(tile.count - 1) if isinstance(tile, RecordBatch) else None

@@ -76,7 +76,7 @@ def _manifest_defect(aof: AOF) -> str:
 
 
 def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
-    """The unlisted files that must have been in a sound manifest before: a missing base, and skipped numbers.
+    """The files of an AOF that its manifest must have listed before: a missing base, and skipped numbers.
 
     A server writes to an incremental file only after it has listed it.  So a file that has content, and the number
     after the last one, was listed too.

@@ -33,7 +33,7 @@ ExamineAof = Callable[[AOF], Report]
 def plan_salvage(
     aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
 ) -> tuple[Plan, Report]:
-    """Plan `repair --salvage`: find the best file set, undo swapped files, reconstruct damage, then drop what is left of it.
+    """Plan `repair --salvage`: find the best file set, undo swapped files, reconstruct damage, then drop the rest of it.
 
     A manifest that cannot be used is rebuilt, and another generation is chosen if it gives more than the listed files.
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
@@ -106,7 +106,10 @@ def rdb_keys(report: Report) -> dict[int, int | None]:
 
 
 def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int, RdbKeys]:
-    """The keys of each RDB before and after a salvage; a damaged RDB of which nothing can be read has none after it."""
+    """The numbers of keys of each RDB before and after a salvage, by index of its file.
+
+    A damaged RDB of which nothing can be read has none after it.
+    """
     before = rdb_keys(report)
     return {i: RdbKeys(keys, counts[i].keys if i in counts else keys or 0) for i, keys in before.items()}
 
