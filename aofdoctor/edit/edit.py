@@ -81,7 +81,7 @@ class Edit(Protocol):
 
     @property
     def writes_directory(self) -> bool:
-        """True if the output is a directory with a manifest, false if it is one file."""
+        """Whether the output is a directory with a manifest; otherwise it is one file."""
 
     @property
     def dropped_writer(self) -> DroppedWriter | None:

@@ -130,7 +130,7 @@ class _TransactionScanner:
             yield from self._drops_of_transaction(batch, selected, first, done)
 
     def _adjacent_runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
-        """Group the chosen commands of a batch into runs of adjacent ones in one transaction, or outside of transactions.
+        """Group the chosen commands of a batch into runs of adjacent commands with the same transaction, or with none.
 
         Yields (index of the first command, index of the last command).
         """

@@ -45,7 +45,7 @@ class KeptBytes:
                 _write_part(job, part, spans, target)
 
     def manifest(self) -> NewManifest:
-        """The manifest of the copy: the source's lines of the remaining files, those of changed files without endoffset."""
+        """The manifest of the copy: the source's lines of the remaining files, for changed files without endoffset."""
         aof = self.aof
         assert aof.manifest_path is not None
         assert aof.directory is not None

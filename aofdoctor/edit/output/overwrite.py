@@ -77,7 +77,7 @@ def ping_of_size(size: int) -> bytes:
 
 
 def plan_overwrites(aof: AOF, drops: Iterator[Drop], first_damage: Mapping[int, int]) -> list[FileOverwrites]:
-    """The overwrites of all flushes among the drops, file by file; MULTI and EXEC around them are kept.
+    """The overwrites of all flush commands among the drops, file by file; MULTI and EXEC around them are kept.
 
     `first_damage` maps a part to the offset of its first damage; a flush after it raises RefusedEdit.
     """
@@ -181,7 +181,7 @@ def _write_receipt(receipt: Path, data: bytes) -> None:
 
 
 def write_and_verify(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
-    """Write (offset, bytes) pieces over a file durably, and read them back; raise SourceChanged at a difference."""
+    """Write (offset, new bytes) pairs over a file durably, and read them back; raise SourceChanged at a difference."""
     for start, data in pieces:
         write_all_at(fd, data, start)
     os.fsync(fd)

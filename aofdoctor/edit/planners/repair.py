@@ -144,7 +144,7 @@ def _notes(report: Report, index: int) -> list[str]:
 
 
 def _remaining_refusals(report: Report, index: int) -> list[str]:
-    """Notes about intact records before the damage that servers would refuse to load."""
+    """Notes about intact commands before the damage that servers would refuse to load."""
     order = {part.part.name: number for number, part in enumerate(report.parts)}
     notes: dict[tuple[str, int | None, str, bool], list[str]] = {}
     for verdict in report.verdicts:

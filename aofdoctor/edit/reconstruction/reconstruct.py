@@ -125,9 +125,9 @@ class _PartReconstructor:
         return found or self.bare_line_feeds.undo(damage, record_before)
 
     def _check_all_latin1(self) -> bool:
-        """Whether the whole file can have been converted from Latin-1 to UTF-8: all intact records are ASCII.
+        """Whether the whole file can have been converted from Latin-1 to UTF-8: all intact commands are ASCII.
 
-        One damaged record is not enough evidence: a length that is off by one looks the same.
+        One damaged command is not enough evidence: a length that is off by one looks the same.
         """
         if self._may_be_latin1 is None:
             headers_in_damage = 0
@@ -147,7 +147,7 @@ class _PartReconstructor:
             self.covered_end = end
 
     def _next_record_end(self, found: list[PatchPiece]) -> int | None:
-        """The file offset of the first record end at or after the end of the pieces; None if the part ends there."""
+        """The file offset of the first command end at or after the last reconstructed byte; None if the file ends there."""
         rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read_tiles(view, command_table().names, window=1 << 16):

@@ -33,7 +33,7 @@ ExamineAof = Callable[[AOF], Report]
 def plan_salvage(
     aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
 ) -> tuple[Plan, Report]:
-    """Plan `repair --salvage`: find the best file set, undo swapped files, reconstruct damage, then drop the rest of it.
+    """Plan `repair --salvage`: find the best file set, undo swapped files, reconstruct damage, then drop the rest.
 
     A manifest that cannot be used is rebuilt, and another generation is chosen if it gives more than the listed files.
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
