@@ -74,7 +74,10 @@ def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
 
 
 def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> int | None:
-    """The number of commands on keys of an RDB before the flush; None if there is none, or it has too many keys."""
+    """The number of dependent commands on keys that an RDB before the flush contains.
+
+    None if there is no RDB, or it has too many keys.
+    """
     sources = [part.source for part in aof.parts[: group.last.part_index + 1] if part.source and is_rdb(part.source)]
     rdbs = [(source, walk_rdb(source)) for source in sources if source.size is not None]
     if not rdbs or any(rdb.key_count is None or rdb.key_count > BASE_KEYS_MAX for _, rdb in rdbs):

@@ -147,7 +147,10 @@ class _PartReconstructor:
             self.covered_end = end
 
     def _next_record_end(self, found: list[PatchPiece]) -> int | None:
-        """The file offset of the first command end at or after the last reconstructed byte; None if the file ends there."""
+        """The file offset of the first command end at or after the last reconstructed byte.
+
+        None if the file ends there.
+        """
         rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read_tiles(view, command_table().names, window=1 << 16):

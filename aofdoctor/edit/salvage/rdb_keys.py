@@ -41,7 +41,7 @@ def salvage_rdb(
     key_filter: KeyFilter | None = None,
     partial_values: bool = False,
 ) -> tuple[SplicedRdb, SalvageCounts] | None:
-    """The part with the readable items of its damaged RDB, and their counts; only keys that pass `key_filter`.
+    """Keep the readable items of a file's damaged RDB, with their counts; only keys that pass `key_filter`.
 
     With `partial_values`, the readable elements of damaged collections are kept as well.
 
