@@ -1,7 +1,7 @@
-"""The byte ranges of an edit: the ones that are dropped, and the ones that are replaced by reconstructed bytes.
+"""The byte ranges that an edit changes: those that it drops, and those that it replaces with reconstructed bytes.
 
-A selection can drop billions of commands, so drops are passed around as a factory that finds them again, not as a
-list.  Why a range is dropped is decided by the planners.
+A selection can drop billions of commands, so drops are passed around as a factory that finds them again, not as a list.
+Why a range is dropped is decided by the planners.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from aofdoctor.span import Span
 
 
 class Drop(NamedTuple):
-    """A byte range of one part that the output leaves out.
+    """A byte range of one file of the AOF that the output leaves out.
 
     `part` is the index of the part in load order, and `commands` the number of whole commands in the range.
     """
@@ -27,7 +27,7 @@ class Drop(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """A byte range of one part that is replaced by `size` reconstructed bytes.
+    """A byte range of one file of the AOF that is replaced by `size` reconstructed bytes.
 
     `part` is the index of the part in load order.  An empty `span` is a place where bytes are inserted.
     """
@@ -42,7 +42,7 @@ DropFactory = Callable[[], Iterator[Drop]]  # finds the drops again, in load ord
 
 
 def joined(first: Drop, second: Drop) -> Drop | None:
-    """Two drops as one, or None unless the second directly follows the first and has the same reason."""
+    """Join two drops into one; None unless the second directly follows the first and has the same reason."""
     if (first.part, first.reason, first.span.end) != (second.part, second.reason, second.span.start):
         return None
     return Drop(first.part, Span(first.span.start, second.span.end), first.commands + second.commands, first.reason)
@@ -61,7 +61,7 @@ def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
 
 
 def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
-    """The drops unchanged; raise RefusedEdit at one that overlaps another, is out of order or exceeds its part."""
+    """Yield the drops unchanged; raise RefusedEdit at one that overlaps, is out of order or exceeds its file."""
     part, at = 0, 0
     for drop in drops:
         if drop.part != part:
@@ -80,7 +80,10 @@ def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
 
 
 def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
-    """The byte ranges of a part that remain; `drops` are the drops of this part only, `size` is the part's size."""
+    """The byte ranges of one file that remain after its drops.
+
+    `drops` are the drops of this file only, in order; `size` is the size of the file.
+    """
     at = 0
     for drop in drops:
         assert drop.part == part, "drops are of this part"
@@ -93,6 +96,9 @@ def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Spa
 
 
 def span_in_file(aof: AOF, drop: Drop) -> Span:
-    """The byte range of a drop in the part's file, which differs from its own range in a reconstructed part."""
+    """The byte range of a drop in the file on disk.
+
+    It differs from the drop's own range if earlier bytes of the file were reconstructed with another size.
+    """
     source = aof.parts[drop.part].source
     return source.file_span(drop.span) if isinstance(source, PatchedSource) else drop.span

@@ -1,9 +1,9 @@
-"""The interface that every edit implements, and the one procedure that writes an edit to disk.
+"""The interface that every edit of an AOF implements, and the one procedure that writes an edit to disk.
 
-An edit knows which AOF it changes, writes the parts of its output, checks them, and describes itself as JSON: a
-`Plan` drops byte ranges, a `Conversion` makes new bytes.  `write_edit` does everything else the same way for all of
-them: names, room, fingerprints, owners, manifest, receipt, and the rename.  Killed at any point, it leaves nothing
-under a final name, and the source is never written to.
+An edit knows which AOF it changes, writes the files of its output, checks them, and describes itself as JSON: a `Plan`
+drops byte ranges, a `Conversion` makes new bytes. `write_edit` does everything else in the same way for all edits:
+names, room, fingerprints, owners, manifest, receipt, and the rename. Killed at any point, it leaves nothing under a
+final name, and the source is never written to.
 """
 
 from collections.abc import Callable
@@ -39,65 +39,68 @@ OpenProgress = Callable[[int, str], AbstractContextManager[OnBytesDone | None]]
 
 
 def no_progress(total: int, label: str) -> AbstractContextManager[None]:
-    """An `OpenProgress` that shows nothing."""
+    """A context manager with the signature of `OpenProgress` that shows no progress bar."""
     return nullcontext()
 
 
 class Edit(Protocol):
-    """An edit of one AOF that has been planned: it can be shown, saved, written and checked."""
+    """A planned edit of one AOF, which can be shown, saved as a plan file, written and checked."""
 
     aof: AOF
     recipe: dict[str, Any]
 
     @property
     def verb(self) -> str:
-        """The name of the edit in the receipt."""
+        """The name of the verb that makes this edit, as the receipt records it."""
 
     @property
     def size(self) -> int:
-        """The bytes of all parts that are read; the total of the progress bar."""
+        """The number of bytes that the edit reads from the AOF's files; the total of the progress bar."""
 
     @property
     def is_counted_by_writing(self) -> bool:
-        """True if the totals are known only after `dry_run` or `write_parts`."""
+        """Whether the totals of the result are known only after `dry_run` or `write_parts`, not after planning."""
 
     def dry_run(self, on_progress: OnBytesDone | None) -> None:
-        """Compute the totals without writing anything; nothing to do if planning has computed them."""
+        """Compute the totals of the result without writing files; does nothing if planning has computed the totals."""
 
     def totals_json(self) -> dict[str, Any]:
-        """The totals, by which a saved plan is compared with the one made again from its recipe."""
+        """The totals of the result as JSON.
+
+        A saved plan is accepted only if the edit, planned again, has equal totals.
+        """
 
     def saved_json(self) -> dict[str, Any]:
-        """What a saved plan says about the result; contains the totals."""
+        """The fields about the result in a saved plan file; includes the totals."""
 
     def outcome_json(self, encode_key: EncodeKey) -> dict[str, Any]:
-        """What the verbs print with --json, without paths and receipt."""
+        """The result of the edit as the verbs print it with --json, without paths and receipt."""
 
     def require_exchangeable(self) -> None:
-        """Raise RefusedEdit if the output may not take the place of the source."""
+        """Raise RefusedEdit if the output must not replace the source under the source's path (edit in place)."""
 
     @property
     def writes_directory(self) -> bool:
-        """True if the output is a directory with a manifest, false if it is one file."""
+        """Whether the output is a directory with a manifest; otherwise it is one file."""
 
     @property
     def dropped_writer(self) -> DroppedWriter | None:
         """The function that fills OUT.lost with the dropped bytes, or None if the edit has no OUT.lost."""
 
     def space_needed(self, may_link: bool) -> int:
-        """The free bytes that the output needs; with `may_link` unchanged parts may be hard links."""
+        """The free bytes that the output needs on disk; with `may_link` unchanged files may be hard links."""
 
     def write_parts(self, job: OutputJob) -> None:
-        """Write every part of the output, each durable and with its owner."""
+        """Write every file of the output durably, and give each file its owner."""
 
     def manifest(self) -> NewManifest:
-        """The manifest of an output that is a directory; asked for after the parts have been written."""
+        """The manifest of an output that is a directory; called after all other files have been written."""
 
     def check(self, path: Path) -> None:
-        """Read the output at a path back; raise RefusedEdit unless it is what was planned."""
+        """Read the output at `path` back; raise RefusedEdit if it differs from what was planned."""
 
     def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
-        """The content of the receipt: the common header, the fields of this edit, and those of an exchange."""
+        """The content of the receipt: the common header, the fields of this edit, and those of an edit in place."""
 
 
 def write_edit(
@@ -136,7 +139,7 @@ def write_edit(
 
 
 def _plan_names(edit: Edit, output: Path) -> Receipt:
-    """The names that will be written; raise RefusedEdit if one of them is taken."""
+    """The paths that `write_edit` will create; raise RefusedEdit if one of the paths exists."""
     if output.exists() and output.samefile(Path()):
         raise RefusedEdit("the output cannot be the directory that you are in", "name a new file or directory")
     receipt = Receipt(output, output.with_name(output.name + ".receipt.json"))
@@ -150,7 +153,10 @@ def _plan_names(edit: Edit, output: Path) -> Receipt:
 
 
 def _write_output(edit: Edit, job: OutputJob, receipt: Receipt, folder: Path) -> list[tuple[Path, Path]]:
-    """Write the output to its scratch path; returns the scratch and final paths of anything else written."""
+    """Write the output to its scratch path.
+
+    Returns (scratch path, final path) of each other file or directory that was written, such as OUT.lost.
+    """
     if edit.writes_directory:
         job.path.mkdir(mode=0o700)
     edit.write_parts(job)

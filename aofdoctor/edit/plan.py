@@ -1,7 +1,7 @@
-"""A plan: an edit that drops byte ranges of one AOF and keeps all other bytes as they are.
+"""The edit that drops byte ranges of one AOF and keeps all other bytes as they are (strip, slice, rewind, repair).
 
-A plan implements `Edit` (edit.py), so it can be shown, saved and written.  It does not hold its drops: it holds how
-to find them again, and the first ones for display.
+A plan implements `Edit` (edit.py), so it can be shown, saved and written. Instead of a list of all drops it holds a
+function that finds the drops again, and the first drops for display.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 @dataclass(slots=True)
 class Plan:
-    """An edit of one AOF as it was when it was opened, made of drops.
+    """An edit of one AOF, as the AOF was when it was opened, that drops byte ranges.
 
     - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
     - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
@@ -71,38 +71,38 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        """True if any bytes are dropped or reconstructed."""
+        """Whether this plan drops or reconstructs any bytes."""
         return self.drop_count > 0 or bool(self.reconstructions)
 
     @property
     def changes_output(self) -> bool:
-        """True if a copy would differ from its source."""
+        """Whether a copy written by this plan would differ from the source."""
         return self.has_changes or self.manifest_rebuilt or bool(self.omitted_parts)
 
     @property
     def commands_before(self) -> int:
-        """The number of commands in the parts as their files are; the plan must have counted them."""
+        """The number of commands in the source files, before any change; the plan must have counted them."""
         assert self.commands is not None, "a plan from the tail has not counted them"
         return self.commands - self.commands_regained
 
     @property
     def commands_after(self) -> int:
-        """The number of commands in the output; the plan must have counted them."""
+        """The number of commands that the output will have; the plan must have counted them."""
         return self.commands_before + self.commands_regained - self.dropped_commands
 
     @property
     def size_before(self) -> int:
-        """The bytes of all parts, as their files are."""
+        """The size of all source files in bytes, before reconstructions and drops."""
         return self.size + sum(change.span.size - change.size for change in self.reconstructions)
 
     @property
     def leaves_damage(self) -> bool:
-        """True if damage of the source stays in the output."""
+        """Whether damage of the source remains in the output."""
         return bool(self.remaining_damage)
 
     @property
     def is_counted_by_writing(self) -> bool:
-        """False: `compute_totals` has counted everything when the plan was made."""
+        """Return false: `compute_totals` has counted everything when the plan was made."""
         return False
 
     def add_reconstructions(self, reconstructions: list[Reconstruction], commands_regained: int) -> None:
@@ -111,7 +111,7 @@ class Plan:
         self.changed_parts |= {change.part for change in reconstructions}
 
     def compute_totals(self) -> "Plan":
-        """Iterate over the drops once: validate, count and list them; returns this plan.
+        """Iterate over all drops once to validate, count and list them; returns this plan.
 
         Raises RefusedEdit if the drops are not in order, overlap, or exceed their part.
         """
@@ -129,12 +129,12 @@ class Plan:
         return self
 
     def dry_run(self, on_progress: OnBytesDone | None) -> None:
-        """Do nothing: the totals are known."""
+        """Do nothing: the totals are known since the plan was made."""
 
     # -- as JSON --
 
     def totals_json(self) -> dict[str, Any]:
-        """Keys of RDBs, commands and bytes: before, after, dropped and added."""
+        """The numbers of RDB keys, commands and bytes as JSON: before, after, dropped and added."""
         replaced = sum(change.span.size for change in self.reconstructions)
         known = self.commands is not None
         return {"keys": self.keys.as_json()} | {
@@ -148,11 +148,11 @@ class Plan:
         }  # fmt: skip
 
     def saved_json(self) -> dict[str, Any]:
-        """What a saved plan says about the result: the totals, the listed drops and the notes."""
+        """The fields about the result in a saved plan file: the totals, the listed drops and the notes."""
         return {**self.totals_json(), "dropped": self.listed_drops_json(), "notes": self.notes}
 
     def outcome_json(self, encode_key: EncodeKey) -> dict[str, Any]:
-        """What the verbs print about the plan with --json."""
+        """The plan as the verbs print it with --json."""
         return {
             "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
             **self.reconstructions_json(), **self.unused_files_json(),
@@ -169,7 +169,7 @@ class Plan:
         return {"unused_files": files} if files else {}
 
     def listed_drops_json(self) -> list[dict[str, Any]]:
-        """The listed drops, with offsets in the parts' files."""
+        """The first drops of the plan as JSON, with offsets in the files on disk."""
         return [
             {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
              "reason": d.reason}
@@ -177,7 +177,7 @@ class Plan:
         ]  # fmt: skip
 
     def reconstructions_json(self) -> dict[str, list[dict[str, Any]]]:
-        """The reconstructions under their JSON name, or an empty object if none was made."""
+        """The reconstructed byte ranges as a JSON field, or an empty object if there are none."""
         found = [{"part": self.aof.parts[change.part].name, "start": change.span.start, "end": change.span.end,
                   "bytes": change.size, "reason": change.reason}
                  for change in self.reconstructions[:LISTED_DROPS_MAX]]  # fmt: skip
@@ -187,36 +187,36 @@ class Plan:
 
     @property
     def writes_directory(self) -> bool:
-        """True if the output is a directory: that of a multi part AOF."""
+        """Whether the output is a directory, as it is for a multi-part AOF."""
         return self.aof.layout == "multi-part"
 
     @property
     def dropped_writer(self) -> DroppedWriter | None:
-        """The function that writes the dropped bytes to a new directory, or None if they are not kept."""
+        """The function that writes the dropped bytes to a new directory (OUT.lost), or None if they are not kept."""
         if not (self.keep_dropped and self.dropped_bytes):
             return None
         return partial(write_dropped, self.aof, self.drops, self.omitted_parts)
 
     def require_exchangeable(self) -> None:
-        """Raise RefusedEdit if an edit in place would change nothing."""
+        """Raise RefusedEdit if this plan changes nothing, so that an edit in place would be useless."""
         if not self.changes_output:
             raise RefusedEdit("nothing would change: nothing was written")
 
     def space_needed(self, may_link: bool) -> int:
-        """The bytes that the output takes on disk, with OUT.lost; unchanged parts take none if they may be linked."""
+        """The bytes that the output and OUT.lost take on disk; with `may_link`, unchanged files take none."""
         copied = self.size - self.dropped_bytes - (self._kept_bytes().linkable_size() if may_link else 0)
         return copied + (self.dropped_bytes if self.dropped_writer else 0)
 
     def write_parts(self, job: OutputJob) -> None:
-        """Copy the bytes that remain of each part."""
+        """Copy the bytes of each file that are not dropped to the output."""
         self._kept_bytes().write(job)
 
     def manifest(self) -> NewManifest:
-        """The manifest of a multi part output: the source's own lines of the parts that remain."""
+        """The manifest of a multi-part output: the source's own lines of the files that remain."""
         return self._kept_bytes().manifest()
 
     def check(self, path: Path) -> None:
-        """Raise RefusedEdit unless an output has exactly the bytes that remain, and as many commands as planned."""
+        """Raise RefusedEdit unless the output at `path` has exactly the planned bytes and number of commands."""
         commands = self._kept_bytes().count_verified_commands(path)
         if not self.leaves_damage and commands != self.commands_after:
             raise RefusedEdit(

@@ -1,6 +1,6 @@
-"""What every edit requires of an AOF before it may write: a trustworthy manifest, no missing part, some part at all.
+"""What every edit requires of an AOF before it may write: a sound manifest, no missing file, at least one file.
 
-Each check raises RefusedEdit with the command that helps.  What one verb requires alone stays with its planner.
+Each check raises RefusedEdit with the command that helps. What only one verb requires is checked in its planner.
 """
 
 from aofdoctor import text
@@ -27,7 +27,7 @@ def require_sound_manifest(aof: AOF) -> None:
 
 
 def require_complete_set(aof: AOF) -> None:
-    """Raise RefusedEdit if a part is missing: a server refuses such an AOF, and a copy of it would hide that."""
+    """Raise RefusedEdit if a listed file is missing: a server refuses such an AOF, and a copy would hide that."""
     require_sound_manifest(aof)
     for part in aof.parts:
         if not part.exists:

@@ -1,7 +1,7 @@
-"""Make an edit from a recipe: the same recipe on the same AOF gives the same edit, for a verb and for `apply`.
+"""Plan an edit from a recipe, the user's request as a JSON object.
 
-A recipe is a user's request as a JSON object.  The planner of a verb is the function `plan_from_recipe` of the module
-of that name in edit/planners, so a new verb needs no entry here.
+The same recipe on the same AOF gives the same edit, for a verb and for `apply`. The planner of a verb is the function
+`plan_from_recipe` of the module of that name in edit/planners, so a new verb needs no entry here.
 """
 
 import importlib
@@ -23,10 +23,10 @@ _PLANNERS_PACKAGE = "aofdoctor.edit.planners"
 def make_edit(
     planner: Planner[AnyEdit], verb: str, aof: AOF, recipe: Recipe, writes: bool, open_progress: OpenProgress
 ) -> AnyEdit:
-    """Plan the edit of a verb, and store its recipe in it.
+    """Plan the edit of a verb from a recipe, and store the recipe in the edit.
 
-    If it will be written (`writes`), a manifest that is damaged or lists missing files is refused, except for repair,
-    which repairs that.
+    If the edit will be written (`writes`), a manifest that is damaged or lists missing files is refused, except for
+    repair, which repairs that.
     """
     edit = planner(aof, recipe, open_progress)
     edit.recipe = {"verb": verb, **recipe}
@@ -36,7 +36,10 @@ def make_edit(
 
 
 def find_planner(verb: object) -> Planner[Edit] | None:
-    """The planner of a verb, or None if `verb`, which may come from an untrusted file, is not an editing verb."""
+    """The function that plans the edits of a verb, or None if `verb` is not an editing verb.
+
+    The verb may come from an untrusted file.
+    """
     if not isinstance(verb, str) or not verb.isidentifier() or not find_spec(f"{_PLANNERS_PACKAGE}.{verb}"):
         return None
     planner: Planner[Edit] | None = getattr(

@@ -1,7 +1,7 @@
-"""Plan files: save an edit as JSON, and make it again later, if the files and the result are still the same.
+"""Save a planned edit as a JSON plan file, and plan the edit again later if the files and the result are unchanged.
 
-A plan file holds the recipe, the fingerprints of the source files, and the totals; it is not trusted, so everything
-in it is checked by making the edit again.
+A plan file holds the recipe (the user's request), the fingerprints of the source files, and the totals. It is not
+trusted: everything in it is checked by planning the edit again.
 """
 
 import json
@@ -23,7 +23,7 @@ _SIZE_MAX = 16 << 20
 
 
 def save_plan(edit: Edit, path: Path) -> None:
-    """Write an edit with known totals to a new plan file."""
+    """Write an edit with known totals to a new plan file at `path`."""
     write_durably(path, json_bytes({
         "aofdoctor": aofdoctor.__version__, "kind": "plan", "path": os.path.abspath(edit.aof.path),
         "recipe": edit.recipe, "source": _source_fingerprints(edit.aof), **edit.saved_json(),
@@ -45,7 +45,7 @@ def read_plan(path: Path) -> dict[str, Any]:
 
 
 def edit_from_plan(saved: dict[str, Any], aof: AOF, writes: bool, open_progress: OpenProgress) -> Edit:
-    """Make the edit of a plan file again, with known totals.
+    """Plan the edit of a saved plan file again, and compute its totals.
 
     Raises SourceChanged unless the source files and the totals are those in the plan file, InvalidSelection if the
     recipe has impossible values.

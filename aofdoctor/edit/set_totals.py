@@ -1,6 +1,6 @@
-"""Count what an edit keeps of a whole file set: the keys of its RDBs, and the files that the edit does not use.
+"""Count what an edit keeps of a whole AOF: the keys of its RDBs, and the files that the edit does not use.
 
-A share in percent is honest only if it covers everything that was found: the keys of bases, and files that no
+A share in percent is honest only if it covers everything that was found: the keys of base files, and files that no
 manifest lists.
 """
 
@@ -23,13 +23,13 @@ class RdbKeys(NamedTuple):
 
     @property
     def is_lossy(self) -> bool:
-        """True if keys are lost, or if that is not known."""
+        """Whether the edit loses keys of this RDB, or may lose some because a number is unknown."""
         return self.before is None or self.after is None or self.after < self.before
 
 
 @dataclass(slots=True)
 class KeyTotals:
-    """The keys of the RDBs of a file set, by index of the part in load order.
+    """The numbers of keys in the RDBs of an AOF before and after an edit, by index of the file in load order.
 
     `is_counted` is false if the parts were not read from their start.
     """
@@ -39,31 +39,31 @@ class KeyTotals:
 
     @classmethod
     def unchanged(cls, keys: dict[int, int | None]) -> "KeyTotals":
-        """The totals of an edit that keeps every RDB."""
+        """Create the totals of an edit that keeps every RDB as it is, from the number of keys by file index."""
         return cls({index: RdbKeys(count, count) for index, count in keys.items()})
 
     def drop_part(self, index: int) -> None:
-        """Record that the RDB of a part is dropped as a whole."""
+        """Record that the edit drops the whole RDB of the file with this index."""
         if index in self.by_part:
             self.by_part[index] = self.by_part[index]._replace(after=0)
 
     @property
     def before(self) -> int | None:
-        """The number of keys before the edit; None if it is unknown."""
+        """The number of keys in all RDBs before the edit; None if it is unknown."""
         return _sum(keys.before for keys in self.by_part.values()) if self.is_counted else None
 
     @property
     def after(self) -> int | None:
-        """The number of keys after the edit; None if it is unknown."""
+        """The number of keys in all RDBs after the edit; None if it is unknown."""
         return _sum(keys.after for keys in self.by_part.values()) if self.is_counted else None
 
     @property
     def lossy_parts(self) -> list[int]:
-        """The parts with an RDB that loses keys, or may lose some."""
+        """The indexes of the files with an RDB that loses keys, or may lose some."""
         return [index for index, keys in self.by_part.items() if keys.is_lossy]
 
     def as_json(self) -> dict[str, int | None]:
-        """Before, after, dropped and added; a number that is not known is null."""
+        """The numbers of RDB keys as JSON: before, after, dropped and added; an unknown number is null."""
         before, after = self.before, self.after
         dropped = None if before is None or after is None else before - after
         return {"before": before, "after": after, "dropped": dropped, "added": 0}
@@ -79,14 +79,15 @@ def _sum(numbers: Iterable[int | None]) -> int | None:
 
 
 def readable_keys(rdb: Preamble) -> int | None:
-    """The number of keys of an RDB; None if it is damaged, or has a type that cannot be walked."""
+    """The number of keys of an RDB; None if the RDB is damaged, or has a value type that cannot be skipped."""
     return rdb.keys if rdb.is_intact else None
 
 
 class UnusedFile(NamedTuple):
-    """A file of the set that the output does not use; `keys` is None if their number is unknown.
+    """A file in the AOF's directory that the output of an edit does not use.
 
-    `is_history`: the manifest lists it as history, so a later base contains its data.
+    `keys` is None if their number is unknown. `is_history`: the manifest lists the file as history, so a later base
+    contains its data.
     """
 
     name: str
@@ -97,7 +98,7 @@ class UnusedFile(NamedTuple):
 
 
 def unused_files(aof: AOF) -> Iterator[UnusedFile]:
-    """Count the files of the set that are not among its parts."""
+    """Yield the AOF's files that are not among the loaded ones, with their counted keys and commands."""
     names = {part.name for part in aof.parts}
     for part in (*aof.unlisted, *aof.history):
         if part.source is not None and part.name not in names:

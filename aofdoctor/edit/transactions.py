@@ -1,7 +1,7 @@
-"""Drop commands without changing the database or the transaction of the commands that are kept.
+"""Find the byte ranges to drop so that the kept commands run in the same database and transaction as before.
 
-SELECT is never dropped, because later writes would go to another database.  MULTI and EXEC are dropped only if
-nothing but SELECT is left between them; such a SELECT is kept, outside of a transaction.
+SELECT is never dropped, because later writes would go to another database. MULTI and EXEC are dropped only if no
+command except SELECT is left between them; such a SELECT is kept, outside of a transaction.
 """
 
 from array import array
@@ -35,9 +35,9 @@ def structure_ids() -> frozenset[int]:
 
 
 def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False) -> Iterator[Drop]:
-    """The drops of all records that `choose` selects, and of the MULTI and EXEC of transactions left empty.
+    """The byte ranges of all commands that `choose` selects, and of MULTI and EXEC around transactions left empty.
 
-    With `whole_transactions` a transaction that keeps any command is kept whole.
+    With `whole_transactions`, a transaction that keeps any command is kept whole.
     """
     before = 0
     for index, part in enumerate(aof.parts):
@@ -50,13 +50,16 @@ def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool 
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """A transaction, by its number, that has not ended yet; its `drops` are held back until then."""
+    """A transaction that has not ended yet while a file is read, with its number.
+
+    Its `drops` are held back until EXEC shows whether the transaction is left empty.
+    """
 
     tx: int
     drops: list[Drop] = field(default_factory=list)
 
     def add(self, drop: Drop) -> None:
-        """Add a drop, joined with the last one if possible: a transaction can have millions of commands."""
+        """Add a drop, joined with the last one if possible, because a transaction can have millions of commands."""
         merged = joined(self.drops[-1], drop) if self.drops else None
         if merged:
             self.drops[-1] = merged
@@ -65,9 +68,9 @@ class _OpenTransaction:
 
 
 def first_of_transaction(tx: "array[int]", i: int, least: int = 0) -> int:
-    """The first record of the transaction of record `i` in its batch, not before index `least`.
+    """The index in a batch of the first command of the transaction of command `i`, but at least `least`.
 
-    `tx` are the transaction numbers of the batch's records.
+    `tx` has the transaction number of each command of the batch.
     """
     while i > least and tx[i - 1] == tx[i]:
         i -= 1
@@ -75,7 +78,7 @@ def first_of_transaction(tx: "array[int]", i: int, least: int = 0) -> int:
 
 
 class _TransactionScanner:
-    """Finds the drops of one part.
+    """Finds the byte ranges to drop in one file of the AOF, without splitting its transactions.
 
     `kept_transaction` is the number of the last transaction that is known to keep a command.
     `batch_start_transaction` is the transaction that is open at the start of the batch: its number and the offset of
@@ -127,7 +130,10 @@ class _TransactionScanner:
             yield from self._drops_of_transaction(batch, selected, first, done)
 
     def _adjacent_runs(self, chosen: list[int]) -> Iterator[tuple[int, int]]:
-        """(first, last) of each run of adjacent chosen records in the same transaction, or outside of transactions."""
+        """Group the chosen commands of a batch into runs of adjacent commands with the same transaction, or with none.
+
+        Yields (index of the first command, index of the last command).
+        """
         tx, at = self.tracker.tx, 0
         while at < len(chosen):
             first = chosen[at]
@@ -142,7 +148,10 @@ class _TransactionScanner:
         return i
 
     def _drops_of_transaction(self, batch: RecordBatch, selected: set[int], first: int, end: int) -> Iterator[Drop]:
-        """Drop from a transaction; its records in this batch are those with index `first` to `end` - 1."""
+        """Yield the drops of one transaction.
+
+        `selected` are its commands to drop; its commands in this batch have the indexes `first` to `end` - 1.
+        """
         if self.open_transaction is None:
             self.open_transaction = _OpenTransaction(self.tracker.tx[first])
             if self.open_before.number == self.open_transaction.tx:
@@ -168,7 +177,10 @@ class _TransactionScanner:
             yield from self._close_transaction()
 
     def _close_transaction(self) -> Iterator[Drop]:
-        """Release the drops of a transaction that keeps MULTI and EXEC; with `whole_transactions` all or none."""
+        """Yield the held-back drops of an ended transaction that keeps its MULTI and EXEC.
+
+        With `whole_transactions` all of its drops are yielded, or none.
+        """
         if self.open_transaction and not self.whole_transactions:
             yield from (drop for drop in self.open_transaction.drops if drop.reason != EMPTY_TRANSACTION_REASON)
         elif self.open_transaction and self.kept_transaction != self.open_transaction.tx:
@@ -176,7 +188,7 @@ class _TransactionScanner:
         self.open_transaction = None
 
     def _multis_before(self, span: Span) -> list[Drop] | None:
-        """The drops of all MULTIs in a byte range before this batch; None if a command in it is kept."""
+        """The drops of all MULTIs in a byte range before this batch; None if another command in the range is kept."""
         multis: list[Drop] = []
         for batch in read_batches(self.source, command_table().names, span.start):
             for i in range(batch.count):

@@ -1,6 +1,6 @@
-"""Count the keys in the head of a converted file by reading it back: those of an RDB, or those that commands create.
+"""Count the keys at the head of a converted file by reading the file back: RDB keys, or keys that commands create.
 
-The commands that a conversion writes for one key are consecutive, so a key begins where the name or the database
+The commands that a conversion writes for one key are consecutive, so a new key begins where the name or the database
 changes.
 """
 
@@ -29,7 +29,7 @@ _KEY_CREATORS = {
 
 
 def count_head_keys(source: FileSource, end: int) -> KeyTypeCounts:
-    """Count keys by database and type in the head of a file, which ends at offset `end`."""
+    """Count keys, by database and type, in the commands at the head of a file, up to the file offset `end`."""
     return count_rdb_keys(source) if is_rdb(source) else _count_command_keys(source, end)
 
 
@@ -73,7 +73,7 @@ def _records(source: FileSource, end: int) -> Iterator[tuple[RecordBatch, int]]:
 
 
 def _argument(batch: RecordBatch, i: int, position: int) -> bytes:
-    """An argument of a record; for a large one its size and its first 64 KiB."""
+    """One argument of a command; for an argument too large to hold, its size and its first 64 KiB."""
     if not batch.oversized:
         return batch.argv(i, position + 1)[position]
     found = next(islice(batch.args(i), position, None))

@@ -1,7 +1,7 @@
-"""Resolve keys that occur more than once in an RDB: read it as if only one occurrence of each were there.
+"""Resolve duplicate keys in an RDB: present the RDB to readers as if each key were in it only once.
 
-The view leaves out the other occurrences and has an end with the right checksum, so that everything which reads
-RDBs can read it.  Whether duplicates are allowed is decided by the user (`--duplicates first|last`).
+The view leaves out the other occurrences and ends with an EOF opcode and the right checksum, so that every RDB reader
+can read it. Which occurrence is kept is the user's decision (`--duplicates first|last`).
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ _EOF = bytes((Opcode.EOF,))
 
 
 class ResolvedRdb(NamedTuple):
-    """The source of an RDB in which every key occurs once, and the duplicates that it had."""
+    """A view of an RDB in which every key occurs once, with the list of the duplicates that were removed."""
 
     source: Source
     duplicates: list[DuplicateKey]
@@ -49,7 +49,7 @@ def resolve_duplicates(source: FileSource, rdb: Preamble, choice: str, name: str
 
 
 def describe_resolved(duplicates: list[DuplicateKey], choice: str) -> list[str]:
-    """Notes about the values that are left out."""
+    """Sentences for the user about the values of duplicate keys that are left out."""
     notes = [
         f"left out: {text.format_count(len(key.occurrences) - 1, 'value')} of key {text.quote(key.name[:80])}, "
         f"db {key.db}, at {', '.join(str(item.start) for item in _others(key, choice == 'last')[:_NAMED_MAX])}: "
@@ -61,7 +61,10 @@ def describe_resolved(duplicates: list[DuplicateKey], choice: str) -> list[str]:
 
 
 def duplicates_json(duplicates: list[DuplicateKey], choice: str) -> list[dict[str, object]]:
-    """Each key that occurs more than once: its database, its name, and the offsets that are kept and left out."""
+    """The duplicate keys of an RDB as JSON.
+
+    Each has its database, its name, and the file offsets of the occurrences that are kept and left out.
+    """
     return [
         {
             "db": key.db,
@@ -86,7 +89,7 @@ def _others(key: DuplicateKey, keeps_last: bool) -> list:  # type: ignore[type-a
 def _without_others(
     source: FileSource, rdb: Preamble, duplicates: list[DuplicateKey], keeps_last: bool
 ) -> PatchedSource:
-    """The RDB alone, without the other occurrences, and with a new end."""
+    """A view of the RDB without the occurrences that are not kept, with a new EOF opcode and checksum."""
     end_size = 1 + 8 * has_checksum(rdb.magic)
     spans, at, crc = list[Span](), 0, 0
     for item in sorted((item for key in duplicates for item in _others(key, keeps_last)), key=lambda item: item.start):

@@ -1,4 +1,4 @@
-"""Check an RDB that was written against the rules of the server's loader, before it gets its name."""
+"""Check a newly written RDB against the rules of the server's loader, before the file gets its final name."""
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
@@ -9,7 +9,10 @@ from aofdoctor.source import Source
 
 
 def require_loadable(written: Source, rdb: Preamble, source_path: str) -> None:
-    """Raise RefusedEdit if an RDB has a key or function library that no server loads, named with its reason."""
+    """Raise RefusedEdit if a written RDB has a key or function library that no server loads.
+
+    The message names the key or library and the reason.
+    """
     if rdb.codec or rdb.keys is None:
         return
     contents = examine_rdb(written, rdb)

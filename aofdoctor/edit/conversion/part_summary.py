@@ -1,7 +1,6 @@
-"""Summarise each part of an AOF in one pass: where its commands begin, how many there are, which database is selected
-last.
+"""Summarise each file of an AOF in one pass: where its commands begin, their number, and the last selected database.
 
-A damaged part is refused: a conversion makes new bytes, and damage among them would look like bytes of the writer.
+A damaged file is refused: a conversion makes new bytes, and damage among them would look like intact data.
 """
 
 from typing import NamedTuple
@@ -19,10 +18,10 @@ from aofdoctor.span import Span
 
 
 class PartSummary(NamedTuple):
-    """An intact part.
+    """The summary of one intact file of an AOF: its RDB, its commands, and the last selected database.
 
-    `rdb` is the RDB that it begins with, if any; `tail` the byte range after it, with the number of commands and
-    annotations; `db` the database selected at the end.
+    `rdb` is the RDB that the file begins with, if any; `tail` is the byte range after it, with the number of commands
+    and annotations; `db` is the database selected at the end.
     """
 
     rdb: Preamble | None
@@ -33,7 +32,7 @@ class PartSummary(NamedTuple):
 
 
 def summarize_part(aof: AOF, part: AofPart) -> PartSummary:
-    """Read a part once; raise RefusedEdit if it is damaged or ends inside a transaction."""
+    """Read a file of an AOF once; raise RefusedEdit if it is damaged or ends inside a transaction."""
     tracker, rdb, source = ContextTracker(), None, AOF.require_file(part)
     for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):

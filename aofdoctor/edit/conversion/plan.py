@@ -1,8 +1,8 @@
-"""Plan a conversion: decide which files it makes, and of which pieces.
+"""Plan a conversion: decide which files the output has, and which bytes are copied or generated for each.
 
-Each part of an AOF has a head, the RDB that it begins with, and a rest of commands.  A head is copied, or becomes
-commands or an RDB of another version; a rest is copied, or its expiries are shifted.  In the end several parts become
-one file, or one file becomes a base file and an incremental file.
+Each file of an AOF has a head, the RDB that it begins with, and a rest of commands. A head is copied, or becomes
+commands or an RDB of another version; a rest is copied, or its expiries are shifted. In the end several files become
+one, or one file becomes a base file and an incremental file.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,10 @@ SELECT_0 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
 
 
 def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -> Conversion:
-    """Read every part once, and plan the output; raise RefusedEdit at damage, or if the request cannot be done."""
+    """Read every file of an AOF once, and plan its conversion.
+
+    Raises RefusedEdit at damage, or if the request cannot be done.
+    """
     require_complete_set(aof)
     summaries = [summarize_part(aof, part) for part in aof.parts]
     conversion = Conversion(aof, request, summaries, lossy)
@@ -49,7 +52,7 @@ def plan_conversion(aof: AOF, request: ConversionRequest, lossy: bool = False) -
 
 
 def _read_rdbs(conversion: Conversion) -> None:
-    """Resolve duplicate keys of every RDB, and note the expiries of members that no result keeps."""
+    """Resolve duplicate keys in every RDB of the source, and add notes about expiries of members that are lost."""
     request = conversion.request
     for i, (part, summary) in enumerate(zip(conversion.aof.parts, conversion.summaries, strict=True)):
         if not summary.rdb:
@@ -64,7 +67,7 @@ def _read_rdbs(conversion: Conversion) -> None:
 
 
 def _member_expiry_notes(source: Source) -> list[str]:
-    """Notes about member expiries of KeyDB, which no other server has; the first ones by name."""
+    """Notes about expiries of set or hash members, which only KeyDB has; the first few are named."""
     notes, more = list[str](), 0
     for expiry in member_expiries(decompressed(source)):
         if len(notes) < _NAMED_MAX:
@@ -88,7 +91,10 @@ def _require_applicable(conversion: Conversion) -> None:
 
 
 def _server_version(request: ConversionRequest, summaries: list[PartSummary]) -> str:
-    """The version that commands are made for: the requested one, the RDB's writer, or the oldest that reads the RDB."""
+    """The server version for which commands are generated.
+
+    It is the requested version, else that of the RDB's writer, else the oldest version that reads the RDB.
+    """
     if request.server_version:
         return request.server_version
     rdb = next(summary.rdb for summary in summaries if summary.rdb)
@@ -129,7 +135,10 @@ def _to_single_file(conversion: Conversion) -> None:
 
 
 def _to_multi_part(conversion: Conversion) -> None:
-    """Make the file the base, as a server does when it is upgraded (aof.c, 7.0), and add an empty incremental file."""
+    """Plan to make a single file the base of a multi-part AOF, and add an empty incremental file.
+
+    A server does the same when it is upgraded (aof.c, 7.0).
+    """
     part, summary = conversion.aof.parts[0], conversion.summaries[0]
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
     is_rdb_only = summary.rdb and not summary.tail.size and conversion.request.base != "resp"
@@ -156,7 +165,7 @@ _LAYOUTS: dict[str, Callable[[Conversion], None]] = {
 
 
 def _name(conversion: Conversion, i: int) -> str:
-    """The name of a part in the output: a base that becomes commands gets the suffix .aof instead of .rdb."""
+    """The file name of part `i` in the output: a base that becomes commands gets the suffix .aof instead of .rdb."""
     name = conversion.aof.parts[i].name
     if conversion.request.base == "resp" and conversion.summaries[i].rdb and name.endswith(".base.rdb"):
         return name.removesuffix(".rdb") + ".aof"
@@ -164,7 +173,7 @@ def _name(conversion: Conversion, i: int) -> str:
 
 
 def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> bytes:
-    """The manifest line of a part: the source's own, or a changed one if the part's bytes change."""
+    """The manifest line of part `i`: the source's own line, or a changed one if the file's bytes change."""
     name, summary = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.summaries[i]
     is_changed = (
         conversion.request.shift_ms
@@ -177,7 +186,7 @@ def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> byte
 
 
 def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
-    """The pieces that replace the RDB that a part begins with; none if it begins with commands."""
+    """The bytes that replace the RDB at the start of part `i`; none if the part begins with commands."""
     part, summary, request = conversion.aof.parts[i], conversion.summaries[i], conversion.request
     if not summary.rdb:
         return
@@ -195,7 +204,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
 
 
 def _rest(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
-    """The pieces of the commands of a part."""
+    """The bytes of the commands of part `i`, after its RDB, copied or with shifted expiries."""
     part, summary = conversion.aof.parts[i], conversion.summaries[i]
     source = AOF.require_file(part)
     if not summary.tail.size:

@@ -1,4 +1,4 @@
-"""Replace the RDB at the head of a part with commands, or with an RDB of another version."""
+"""Replace the RDB at the start of an AOF file with equivalent commands, or with an RDB of another version."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ def head_pieces(
     report: ConversionReport,
     name: str,
 ) -> Generator[bytes, None, int]:
-    """The bytes that replace an RDB; returns the database that is selected after them.
+    """Generate the bytes that replace an RDB, and return the database that is selected after them.
 
-    With `capabilities` they are commands for that server version, otherwise another RDB.  Raises RefusedEdit at
-    damage, with the name of the part in the message.
+    With `capabilities` the bytes are commands for that server version, otherwise another RDB. Raises RefusedEdit at
+    damage, with the name of the file in the message.
     """
     try:
         inner = decompressed(source)

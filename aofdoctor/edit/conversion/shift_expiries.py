@@ -1,4 +1,4 @@
-"""Shift the absolute expiries in the commands of a part; all other bytes are copied."""
+"""Shift the absolute expiry times in the commands of an AOF file; all other bytes are copied."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -21,7 +21,10 @@ _HASH_TYPES_WITH_FIELD_TTL = range(22, 26)  # RDB types of hashes with field exp
 def shift_expiries(
     source: FileSource, start: int, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[OutputPiece]:
-    """The bytes of a part from `start`, where a record begins, with shifted expiries and optionally no annotations."""
+    """Generate a file's commands with absolute expiries shifted by `shift_ms`, optionally without annotations.
+
+    `start` is the offset in the file where the first command begins.
+    """
     names = {name.decode().lower() for name in EXPIRY_FINDERS}
     tracker = ContextTracker()
     tracker.flag(
@@ -42,7 +45,7 @@ def shift_expiries(
 def _shift_small_records(
     batch: RecordBatch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[bytes]:
-    """The bytes of a batch with its expiries shifted."""
+    """Yield the bytes of a batch of commands with the expiries shifted by `shift_ms` milliseconds."""
     out, done = bytearray(), 0
     for i in tracker.track(batch):
         if batch.ids[i] == ANNOTATION and without_annotations:
@@ -68,7 +71,10 @@ def _raw(batch: RecordBatch, start: int, stop: int) -> bytes:
 def _shift_large_record(
     batch: RecordBatch, source: FileSource, shift_ms: int, report: ConversionReport
 ) -> Iterator[OutputPiece]:
-    """A record larger than the reader's window: only its first arguments are searched for an expiry."""
+    """Yield the bytes of a command larger than the read buffer with its expiry shifted.
+
+    Only the first arguments are searched for an expiry.
+    """
     args = batch.args(0) if batch.argc[0] else iter(())
     head = list(islice(args, ARGS_SEARCHED))
     if not any(True for _ in find_expiries(head)):
@@ -88,7 +94,7 @@ def _argument(arg: Arg, source: FileSource) -> Iterator[OutputPiece]:
 
 
 def _count_unshifted(argv: list[bytes] | list[Arg], report: ConversionReport) -> None:
-    """Count RESTORE payloads that may contain expiries of hash fields, which are not shifted."""
+    """Count in `report` the RESTORE payloads that may contain expiries of hash fields, which are not shifted."""
     if len(argv) > 3 and isinstance(argv[0], bytes) and argv[0][:7].upper() == b"RESTORE":
         payload = argv[3]
         first = payload.head(1) if isinstance(payload, LargeArgument) else payload[:1]

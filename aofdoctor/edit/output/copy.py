@@ -1,7 +1,7 @@
-"""Copy the parts of an AOF without the bytes that a plan drops, and compare the copies with their source.
+"""Copy the files of an AOF without the bytes that a plan drops, and compare the copies with their source.
 
-Large ranges are copied by the kernel, small ones are collected into larger writes.  Why bytes are dropped, and what
-the copy is named in the end, is not known here.
+Large ranges are copied by the kernel, small ones are collected into larger writes. Why bytes are dropped, and the final
+name of the copy, is not known here.
 """
 
 import os
@@ -25,7 +25,10 @@ from aofdoctor.span import Span
 
 @dataclass(frozen=True, slots=True)
 class KeptBytes:
-    """The bytes of an AOF that remain after drops; parts are named by their index in load order."""
+    """The bytes of an AOF that remain after its dropped ranges are left out; writes and compares copies of them.
+
+    Files are named by their index in load order.
+    """
 
     aof: AOF
     drops: DropFactory
@@ -33,7 +36,7 @@ class KeptBytes:
     changed_parts: frozenset[int]
 
     def write(self, job: OutputJob) -> None:
-        """Write the remaining bytes of each part; an unchanged part but the last may become a hard link."""
+        """Write the remaining bytes of each file; an unchanged file, except the last, may become a hard link."""
         targets = self._part_indexes()
         for index, spans in self._remaining_spans(targets):
             part = self.aof.parts[index]
@@ -42,17 +45,20 @@ class KeptBytes:
                 _write_part(job, part, spans, target)
 
     def manifest(self) -> NewManifest:
-        """The source's own lines of the parts that remain, those of changed parts without endoffset."""
+        """The manifest of the copy: the source's lines of the remaining files, for changed files without endoffset."""
         aof = self.aof
         assert aof.manifest_path is not None
         assert aof.directory is not None
-        # The owner of a manifest that is made from nothing is that of the parts.
+        # A rebuilt manifest has no old file: its owner is that of the AOF files.
         exists = aof.manifest_path.exists()
         owner = os.stat(aof.manifest_path) if exists else AOF.require_file(aof.existing_parts[0]).stat
         return NewManifest(aof.manifest_path.name, b"".join(self._manifest_lines()), owner, os.stat(aof.directory))
 
     def count_verified_commands(self, output: Path) -> int:
-        """Compare an output with the remaining bytes, and return its commands; raise RefusedEdit at a difference."""
+        """Compare an output with the remaining bytes, and return its number of commands.
+
+        Raises RefusedEdit at a difference.
+        """
         commands = 0
         for index, spans in self._remaining_spans(self._part_indexes()):
             part = self.aof.parts[index]
@@ -66,15 +72,18 @@ class KeptBytes:
         return commands
 
     def linkable_size(self) -> int:
-        """The bytes of the parts that can be hard links: the unchanged ones but the last."""
+        """The size in bytes of the files that can be hard links in the copy: unchanged ones except the last."""
         return sum(part.size or 0 for i, part in enumerate(self.aof.parts[:-1]) if i not in self.changed_parts)
 
     def _part_indexes(self) -> list[int]:
-        """The parts that the output has."""
+        """The indexes (in load order) of the source files that the copy has."""
         return [i for i, part in enumerate(self.aof.parts) if part.exists and i not in self.omitted_parts]
 
     def _remaining_spans(self, indexes: Iterable[int]) -> Iterator[tuple[int, Iterator[Span]]]:
-        """(part, its remaining byte ranges) in load order; the ranges must be used before the next part."""
+        """Yield (file index, remaining byte ranges of the file) in load order.
+
+        The ranges must be used before the next file is requested.
+        """
         groups = groupby(self.drops(), key=lambda drop: drop.part)
         pending = next(groups, None)
         for index in indexes:
@@ -84,9 +93,9 @@ class KeptBytes:
             yield index, remaining_spans(drops, index, _editable_source(self.aof.parts[index]).size)
 
     def _try_hard_link(self, index: int, part: AofPart, target: Path) -> bool:
-        """Give an unchanged part a second name; false if that is not possible.
+        """Create a hard link to an unchanged file as its copy; false if that is not possible.
 
-        A server writes only to the last part, so a link to any other part is safe.
+        A server writes only to the last file, so a link to any other file is safe.
         """
         if index in self.changed_parts:
             return False
@@ -125,7 +134,7 @@ def _editable_source(part: AofPart) -> FileSource | PatchedSource:
 
 
 def _require_readable(part: AofPart, spans: Iterator[Span]) -> Iterator[Span]:
-    """The spans unchanged; raise RefusedEdit at one that has unreadable sectors."""
+    """Yield the byte ranges unchanged; raise RefusedEdit at one that has unreadable disk sectors."""
     source = _editable_source(part)
     for span in spans:
         if isinstance(source, FileSource) and (hole := source.first_unreadable(span)):

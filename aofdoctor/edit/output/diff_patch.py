@@ -1,8 +1,8 @@
-"""Write the commands that only one side of a comparison has to a new AOF, which loads on its own.
+"""Write the commands that only one of two compared AOFs has to a new AOF, which loads on its own.
 
-Units are copied unchanged, each after a SELECT of its database; a transaction is copied whole if any command of it is
-selected.  Keys of an RDB become the commands that recreate them.  The file is written next to its place, read back,
-and only then gets its name.
+Commands are copied unchanged, each after a SELECT of its database; a transaction is copied whole if any command of it
+is selected. Keys of an RDB become the commands that recreate them. The file is written under a temporary name, read
+back, and only then gets its name.
 """
 
 import os
@@ -38,7 +38,10 @@ _HINT = "leave its keys out by --key or --db, or compare --by keys"
 
 
 class DiffPatch:
-    """A patch that is being written, of the selected units; it gets its name in `rename_into_place`."""
+    """The new AOF of the commands that only one of two compared AOFs has, while it is being written.
+
+    It gets its name in `rename_into_place`.
+    """
 
     def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
         require_free_name(path)
@@ -61,7 +64,7 @@ class DiffPatch:
         self._scratch.__exit__(kind, value, trace)
 
     def add(self, run: UnitRun) -> None:
-        """Append the selected units of a run; damage and unfinished transactions are omitted."""
+        """Append the selected commands of one run of differences; damage and unfinished transactions are omitted."""
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == UnitKind.RDB and chosen.includes_bytes(first):
             place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"
@@ -87,7 +90,7 @@ class DiffPatch:
             self.commands += 1
 
     def _append(self, stretch: RecordSpan, db: int | None) -> None:
-        """Append records unchanged; `db` is the database selected after them, None if that is not certain."""
+        """Append commands unchanged; `db` is the database selected after them, None if that is not certain."""
         self._select(stretch.db)
         self._copy(stretch)
         self.commands += stretch.commands
@@ -121,7 +124,7 @@ class DiffPatch:
         rename_file_into_place(self._temp, self.path)
 
     def _check(self) -> None:
-        """Raise RefusedEdit unless the file reads back as whole commands, with no open transaction."""
+        """Raise RefusedEdit unless the patch file reads back as whole commands, with no open transaction."""
         source, tracker, size = FileSource(self._temp), ContextTracker(), 0
         try:
             for tile in read_tiles(source, command_table().names):

@@ -26,10 +26,10 @@ _ARGUMENTS = 12
 def write_dropped(
     aof: AOF, drops: DropFactory, omitted_parts: frozenset[int], folder: Path, ownership: Ownership
 ) -> None:
-    """Fill a new directory: a file for each part that loses bytes, and the map with a JSON line for each range.
+    """Fill a new directory (OUT.lost) with the dropped bytes of each file, and a map with one JSON line per range.
 
-    An omitted part keeps its name.  The ranges of any other part are written one after the other to NAME.lost; the
-    field `at` of the map is the offset in it.
+    An omitted file keeps its name. The ranges of any other file are written one after the other to NAME.lost; the field
+    `at` of the map is the offset in it.
     """
     folder.mkdir(mode=0o700)
     lines = create_file(folder / MAP_FILE_NAME)
@@ -52,7 +52,7 @@ def write_dropped(
 def _copy_ranges(
     aof: AOF, drops: Iterator[Drop], part: AofPart, source: FileSource | PatchedSource, name: str, target: int
 ) -> Iterator[bytes]:
-    """Append the ranges to a file; yields the lines of the map, several at once."""
+    """Append the dropped ranges of one source file to NAME.lost; yields the lines of the map, several at once."""
     at, pending = 0, bytearray()
     for drop in drops:
         copy_span(source, drop.span, target)
@@ -70,7 +70,7 @@ def _entry(drop: Drop, span: Span, part: AofPart, source: Source, name: str, at:
 
 
 def _arguments(drop: Drop, source: Source) -> list[str]:
-    """The first arguments that a range contains, escaped; its first bytes if none can be recognised."""
+    """The first arguments in a dropped range, escaped for display; its first bytes if no argument can be recognised."""
     head = pread(source, min(_SEARCH_BYTES, drop.span.size), drop.span.start)
     found = [match[1] for match, _ in zip(_ARGUMENT.finditer(head), range(_ARGUMENTS), strict=False)]
     return [text.escape(argument) for argument in found] or [text.escape(head[:80])]

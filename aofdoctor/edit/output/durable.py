@@ -1,6 +1,6 @@
-"""Write files so that an interruption leaves either nothing or the whole content: create, copy, sync, rename.
+"""Create, copy, sync and rename files so that an interruption leaves either nothing or the whole content.
 
-The content of the files is not known here.
+What the files contain is not known here.
 """
 
 import errno
@@ -70,7 +70,7 @@ def _copy_range(source: FileSource | PatchedSource, target: int, at: int, size: 
 
 
 def batch_small_spans(source: FileSource | PatchedSource, spans: Iterator[Span]) -> Iterator[bytes | Span]:
-    """The bytes of spans in order: large spans as they are, small ones read and joined into larger pieces."""
+    """Yield the bytes of many ranges in order: large ranges as spans, small ones read and joined."""
     window, base, pending = b"", 0, bytearray()
     for span in spans:
         if span.size >= _LARGE:
@@ -90,14 +90,14 @@ def batch_small_spans(source: FileSource | PatchedSource, spans: Iterator[Span])
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write all bytes to a descriptor."""
+    """Write all bytes to a file descriptor, however many write calls that takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def write_all_at(fd: int, data: bytes, offset: int) -> None:
-    """Write all bytes at an offset."""
+    """Write all bytes at a file offset, however many write calls that takes."""
     view = memoryview(data)
     while view:
         put = os.pwrite(fd, view, offset)
@@ -123,12 +123,15 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as indented JSON."""
+    """Encode a value as indented JSON."""
     return json.dumps(value, indent=1).encode() + b"\n"
 
 
 def rename_file_into_place(temp: Path, path: Path) -> None:
-    """Rename a finished file durably; raise FileExistsError if the name is taken.  After an error it has no name."""
+    """Rename a finished file durably to its final name; raise FileExistsError if the name is taken.
+
+    After an error the file does not have the final name.
+    """
     try:
         os.link(temp, path)
     except FileExistsError:
@@ -159,7 +162,7 @@ def rename_directory_into_place(temp: Path, path: Path) -> None:
 
 @contextmanager
 def scratch_directory(path: Path) -> Iterator[Path]:
-    """A new directory next to a path, on the same file system; it is removed afterwards with its content."""
+    """Create a directory next to a path, on the same file system; it is removed with its content at the end."""
     folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     folder.mkdir(mode=0o700)
     try:
@@ -169,7 +172,7 @@ def scratch_directory(path: Path) -> Iterator[Path]:
 
 
 def timestamped_path(path: Path, suffix: str, other_suffixes: tuple[str, ...] = ()) -> Path | None:
-    """A free path next to another: its name, the UTC time, a number if needed, and a suffix.
+    """A free path next to another: the other's name, the UTC time, a number if needed, and a suffix.
 
     With any of `other_suffixes` appended the path is free as well.  None after a hundred attempts.
     """

@@ -1,8 +1,8 @@
-"""Edit in place by exchange: write the new AOF next to the old one, then exchange their names.
+"""Edit an AOF in place by exchange: write the new AOF next to the old one, then exchange their names.
 
-One system call exchanges the names, so each name always has either the old or the new content, whole.  The old
-content is kept under the other name until the user removes it.  Exchanged once more, everything is as before: bytes,
-owner, mode, times.
+One system call exchanges the names, so each name always has either the old or the new content, whole. The old content
+is kept under the other name until the user removes it. Exchanged once more, everything is as before: bytes, owner,
+mode, times.
 """
 
 import ctypes
@@ -32,14 +32,14 @@ _HINT = "write a copy with -o, and put it in place as the last lines say"
 
 @dataclass(frozen=True, slots=True)
 class _FileSnapshot:
-    """A file and its status at the time when it was read."""
+    """A file of the AOF and its status at the time when it was read, to notice later changes."""
 
     path: Path
     status: os.stat_result
 
 
 def exchange_path(aof: AOF) -> Path:
-    """The path that is exchanged: the file of a single AOF, the directory of a multi part AOF."""
+    """The path that an edit in place exchanges: the file of a single AOF, the directory of a multi-part AOF."""
     if aof.layout == "multi-part":
         assert aof.directory is not None
         return Path(os.path.realpath(aof.directory))
@@ -47,7 +47,7 @@ def exchange_path(aof: AOF) -> Path:
 
 
 def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
-    """Write a new AOF and exchange its name with that of the old one; `undo` reverses that.
+    """Edit an AOF in place: write a new AOF and exchange its name with that of the old one; `undo` reverses that.
 
     Raises RefusedEdit if another process has a file of the AOF open, unless `force` is given, and SourceChanged if a
     file is not the one that was read.  The descriptors of the AOF are closed.
@@ -83,7 +83,10 @@ def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
 
 
 def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
-    """The names in the directory of a multi part AOF; raise RefusedEdit if a file in it does not belong to the AOF."""
+    """The file names in the directory of a multi-part AOF.
+
+    Raises RefusedEdit if a file in it does not belong to the AOF.
+    """
     if not place.is_dir():
         return frozenset()
     found = frozenset(os.listdir(place))
@@ -101,7 +104,7 @@ def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
 
 
 def _remove(receipt: Receipt) -> None:
-    """Remove an output that was not exchanged."""
+    """Remove the files of an output if the exchange of names failed."""
     for path in (receipt.output, receipt.path, receipt.dropped_path):
         if path and path.is_dir():
             shutil.rmtree(path)
@@ -110,7 +113,10 @@ def _remove(receipt: Receipt) -> None:
 
 
 def swap_names(first: Path, second: Path) -> None:
-    """Exchange two names atomically and durably; raise RefusedEdit if the file system does not support it."""
+    """Exchange the names of two files or directories atomically and durably.
+
+    Raises RefusedEdit if the file system does not support it.
+    """
     try:
         _rename_exchange(os.fsencode(first), os.fsencode(second))
     except OSError as problem:
@@ -137,7 +143,10 @@ def _rename_exchange(first: bytes, second: bytes) -> None:
 def _swap_exclusively(
     place: Path, new_path: Path, snapshots: Sequence[_FileSnapshot], names: frozenset[str], force: bool
 ) -> None:
-    """Exchange the names while no other process has the files open, if everything is as it was when it was read."""
+    """Exchange the names of the old and new AOF while no other process has the old files open.
+
+    The old files must be as they were when they were read.
+    """
     with ExitStack() as stack:
         for one in snapshots:
             now = os.fstat(stack.enter_context(exclusive_fd(one.path, force)))
@@ -151,7 +160,7 @@ def _swap_exclusively(
 
 
 def _backup_path(place: Path) -> Path:
-    """The path where the new content is written, and where the old content is after the exchange."""
+    """The path where the new AOF is written; after the exchange of names the old AOF is there."""
     path = timestamped_path(place, ".before", (".receipt.json", ".lost"))
     if path is None:
         raise RefusedEdit(f"too many copies beside {text.display_path(str(place))}")

@@ -1,4 +1,4 @@
-"""Recognise a file: by its identity and modification time, by hashes of its ends, and by the bytes around an edit."""
+"""Recognise a file by its identity and modification time, hashes of both ends, and hashes of the bytes around edits."""
 
 import errno
 import hashlib
@@ -16,12 +16,12 @@ NEIGHBOURHOOD_BYTES = 1 << 12  # bytes before and after an edit that are hashed,
 
 
 def is_same_file(first: os.stat_result, second: os.stat_result) -> bool:
-    """Whether two statuses are of the same file on disk."""
+    """Whether two stat results are of the same file on disk."""
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 def has_same_content(then: os.stat_result, now: os.stat_result) -> bool:
-    """Whether a file has the size and modification time of an earlier status, so nothing was written to it since."""
+    """Whether a file still has the size and modification time of an earlier stat result, so it was not written to."""
     return (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
@@ -41,7 +41,7 @@ class Fingerprint:
     END_BYTES = 1 << 16
 
     def as_json(self) -> dict[str, Any]:
-        """The fields under their names in a receipt."""
+        """The fingerprint as JSON, with the field names of a receipt."""
         return {
             "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
             "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head_sha256, "sha256_last_64k": self.tail_sha256,
@@ -49,7 +49,7 @@ class Fingerprint:
 
 
 def fingerprint(path: Path, name: Path, full_hash: bool = False) -> Fingerprint:
-    """The fingerprint of the file at `path` as it is now, with the name that it has or will have."""
+    """Compute the fingerprint of the file at `path`; it is recorded under `name`, which the file has or will have."""
     with open(path, "rb") as file:
         return fingerprint_fd(file.fileno(), name, full_hash)
 
@@ -80,7 +80,7 @@ def _hash(fd: int, size: int) -> str:
 
 
 def _read(fd: int, size: int, offset: int) -> bytes:
-    """Bytes of a file, with NULs for unreadable sectors, so that a damaged file has a fingerprint too."""
+    """Read bytes of a file, with NULs for unreadable sectors, so that a damaged file has a fingerprint too."""
     data = bytearray()
     while len(data) < size:
         try:
@@ -96,14 +96,17 @@ def _read(fd: int, size: int, offset: int) -> bytes:
 
 
 def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
-    """The hash of the bytes around an edit, with the bytes of all edits zeroed; bytes after `size` are ignored."""
+    """The SHA-256 of the bytes around an edit, with the bytes of all edits zeroed.
+
+    File bytes from offset `size` on are ignored.
+    """
     before = _read_with_edits_zeroed(fd, Span(max(0, span.start - NEIGHBOURHOOD_BYTES), span.start), edits)
     after = _read_with_edits_zeroed(fd, Span(span.end, max(span.end, min(size, span.end + NEIGHBOURHOOD_BYTES))), edits)
     return hashlib.sha256(before + after).hexdigest()
 
 
 def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
-    """Bytes of a file, with the bytes of the edits zeroed."""
+    """Read a byte range of a file, with the bytes of the edits in it zeroed."""
     data = bytearray(_read(fd, span.size, span.start))
     for edit in edits:
         low, high = max(edit.start, span.start) - span.start, min(edit.end, span.end) - span.start
@@ -113,6 +116,6 @@ def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytea
 
 
 def neighbouring_edits(spans: Sequence[Span], number: int) -> Sequence[Span]:
-    """The edits that can be in the neighbourhood of edit `number`, since a record has at least 14 bytes."""
+    """The edits that can be near edit `number`, given that a command has at least 14 bytes."""
     reach = NEIGHBOURHOOD_BYTES // 14 + 1
     return spans[max(0, number - reach) : number + reach + 1]

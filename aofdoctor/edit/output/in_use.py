@@ -31,7 +31,7 @@ _HINT = (
 
 
 class UseState(StrEnum):
-    """Whether another process has a file open."""
+    """Whether another process has a file open: yes, no, or unknown."""
 
     HELD = "held"
     FREE = "free"
@@ -47,7 +47,7 @@ class UseEvidence:
 
 
 def in_use(path: Path) -> UseEvidence:
-    """Whether another process has a file open; this process must not have it open."""
+    """Find out whether another process has a file open; this process must not have it open."""
     holders = list(_holders(path))
     if holders:
         return UseEvidence(UseState.HELD, f"held open by {', '.join(holders)}")
@@ -147,7 +147,7 @@ def _process_name(process: Path) -> str:
 
 
 def _try_lease(path: Path) -> bool | None:
-    """True if no other process has a file open, False if one has, None if the kernel does not know."""
+    """Try to get a write lease: true if no other process has the file open, false if one has, None if unknown."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _lease(fd)

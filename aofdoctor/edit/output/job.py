@@ -1,7 +1,7 @@
-"""One output while it is being written in a scratch directory: its files, their owners, the manifest, the progress.
+"""One output of an edit while it is being written in a scratch directory: files, owners, manifest, progress.
 
-The edit decides which files it has and which bytes they hold; this module only knows how a finished file is made
-durable and given its owner.
+The edit decides which files the output has and which bytes they hold; this module only knows how a finished file is
+made durable and given its owner.
 """
 
 import os
@@ -18,7 +18,7 @@ DroppedWriter = Callable[[Path, Ownership], None]  # writes the dropped bytes to
 
 
 class NewManifest(NamedTuple):
-    """The manifest of an output, and the status that it and the directory around it take owner and mode from."""
+    """The manifest of an output, with the file status that gives owner and mode to it and to its directory."""
 
     name: str
     lines: bytes
@@ -28,9 +28,9 @@ class NewManifest(NamedTuple):
 
 @dataclass(slots=True)
 class OutputJob:
-    """An output at its scratch `path`: a file, or a directory that exists already.
+    """An output of an edit while it is written to its scratch `path`: a file, or a directory that exists already.
 
-    With `may_link` the output will exchange its name with the source, so unchanged parts may be hard links.
+    With `may_link` the output will exchange its name with the source, so unchanged files may be hard links.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class OutputJob:
     bytes_done: int = 0
 
     def path_of(self, name: str) -> Path:
-        """The scratch path of the part with a name; of a single file the path of the output."""
+        """The scratch path of the output file called `name`; for a single-file output the path of the output."""
         return output_part(self.path, name)
 
     def add_progress(self, size: int) -> None:
@@ -50,12 +50,12 @@ class OutputJob:
             self.on_progress(self.bytes_done)
 
     def write_manifest(self, manifest: NewManifest) -> None:
-        """Write the manifest, and give the directory its owner."""
+        """Write the manifest to the output directory, and give the directory its owner and mode."""
         with self.ownership.new_file(self.path / manifest.name, manifest.owner) as fd:
             write_all(fd, manifest.lines)
         self.ownership.copy_to_directory(self.path, manifest.directory_owner)
 
 
 def output_part(output: Path, name: str) -> Path:
-    """The path of a part of an output: inside its directory, or the output itself if it is a single file."""
+    """The path of one file of an output: inside its directory, or the output itself if it is a single file."""
     return output / name if output.is_dir() else output

@@ -1,8 +1,8 @@
-"""Edit in place by overwriting: each flush is replaced by a PING of the same size.
+"""Edit an AOF in place by overwriting: each flush command is replaced by a PING of the same size.
 
-This is the only edit that changes the source files.  It needs no disk space for a copy, and can be undone: a receipt
-with the old bytes is on disk before the first byte changes.  A PING loads on every server, inside MULTI too (tested
-on 16 servers, Redis 2.6 to 8.0 and Valkey 7.2 to 9.1).
+This is the only edit that changes the source files. It needs no disk space for a copy, and can be undone: a receipt
+with the old bytes is on disk before the first byte changes. A PING loads on every server, inside MULTI too (tested on
+16 servers, Redis 2.6 to 8.0 and Valkey 7.2 to 9.1).
 """
 
 import base64
@@ -39,7 +39,7 @@ OVERWRITES_MAX = 100_000  # edits that one receipt holds
 
 @dataclass(frozen=True, slots=True)
 class Overwrite:
-    """Bytes at one offset of a file that are replaced by as many others."""
+    """Old bytes at a file offset and the new bytes of the same size that replace them."""
 
     start: int
     old: bytes
@@ -47,13 +47,13 @@ class Overwrite:
 
     @property
     def span(self) -> Span:
-        """The byte range that changes."""
+        """The byte range of the file that this overwrite changes."""
         return Span(self.start, self.start + len(self.old))
 
 
 @dataclass(frozen=True, slots=True)
 class FileOverwrites:
-    """The overwrites of one file, and its status at the time when it was read."""
+    """All overwrites of one file, and the file's status at the time when it was read."""
 
     path: Path
     edits: tuple[Overwrite, ...]
@@ -61,7 +61,10 @@ class FileOverwrites:
 
 
 def ping_of_size(size: int) -> bytes:
-    """A PING record of exactly `size` bytes, padded with zeros in its length or with an argument of spaces."""
+    """Encode a PING command in exactly `size` bytes.
+
+    It is padded with leading zeros in a length, or with an argument of spaces.
+    """
     digits = size - len(b"*1\r\n$\r\nPING\r\n")
     if 1 <= digits <= 18:
         return b"*1\r\n$%b\r\nPING\r\n" % b"4".rjust(digits, b"0")
@@ -74,7 +77,7 @@ def ping_of_size(size: int) -> bytes:
 
 
 def plan_overwrites(aof: AOF, drops: Iterator[Drop], first_damage: Mapping[int, int]) -> list[FileOverwrites]:
-    """The overwrites of all flushes among the drops, file by file; MULTI and EXEC around them are kept.
+    """The overwrites of all flush commands among the drops, file by file; MULTI and EXEC around them are kept.
 
     `first_damage` maps a part to the offset of its first damage; a flush after it raises RefusedEdit.
     """
@@ -104,7 +107,7 @@ def plan_overwrites(aof: AOF, drops: Iterator[Drop], first_damage: Mapping[int, 
 
 
 def overwrites_in_span(source: FileSource, span: Span) -> list[Overwrite]:
-    """An overwrite for each record of a byte range, which holds whole records."""
+    """The overwrites that replace each command of a byte range by a PING; the range holds whole commands."""
     found: list[Overwrite] = []
     for batch in read_batches(source, command_table().names, span.start, window=min(WINDOW, span.size + 64)):
         for i in range(batch.count):
@@ -125,7 +128,7 @@ def _file(aof: AOF, part: int) -> FileSource:
 def overwrite(
     files: Sequence[FileOverwrites], force: bool, trusted_tail: bool, receipt_path: Path | None = None
 ) -> Path:
-    """Overwrite records in the files, and return the path of the receipt, which `undo` reads.
+    """Overwrite flush commands in the files, and return the path of the receipt, which `undo` reads.
 
     The receipt is written next to the first file, or to `receipt_path`.  The files must not be open in this process.
     Raises RefusedEdit if another process has a file open, and SourceChanged if a file is not the one that was read;
@@ -151,7 +154,10 @@ def overwrite(
 
 
 def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool) -> None:
-    """Raise SourceChanged unless a file is the one that was read; with `force` it may have been written to since."""
+    """Raise SourceChanged unless a file is as it was when it was read.
+
+    With `force` it may have been written to since.
+    """
     then = target.status
     if now.st_nlink > 1 and not force:
         raise RefusedEdit(
@@ -175,7 +181,7 @@ def _write_receipt(receipt: Path, data: bytes) -> None:
 
 
 def write_and_verify(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -> None:
-    """Write (offset, bytes) pieces over a file durably, and read them back; raise SourceChanged at a difference."""
+    """Write (offset, new bytes) pairs over a file durably, and read them back; raise SourceChanged at a difference."""
     for start, data in pieces:
         write_all_at(fd, data, start)
     os.fsync(fd)
@@ -185,7 +191,10 @@ def write_and_verify(fd: int, path: Path, pieces: Sequence[tuple[int, bytes]]) -
 
 
 def _entry(target: FileOverwrites, fd: int) -> dict[str, Any]:
-    """The receipt's entry of one file; raise SourceChanged unless the bytes to overwrite are those that were read."""
+    """The receipt's entry of one file, as JSON.
+
+    Raises SourceChanged unless the bytes to overwrite are those that were read.
+    """
     for edit in target.edits:
         if os.pread(fd, len(edit.old), edit.start) != edit.old:
             raise SourceChanged(f"{target.path} has changed at {edit.start} since it was read")

@@ -1,4 +1,4 @@
-"""The receipt of an output, the owners of its files, and the rename of everything at once or not at all."""
+"""The receipt of an edit's output, the owners of its files, and the rename of all files at once or not at all."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ OutputVerifier = Callable[[Path], None]  # called with a finished output; raises
 
 @dataclass(slots=True)
 class Receipt:
-    """What was written: the output, the receipt file itself, and OUT.lost if dropped bytes are kept.
+    """The paths that an edit wrote: the output, the receipt file itself, and OUT.lost if dropped bytes are kept.
 
     `warnings` are sentences that the user has to read.
     """
@@ -91,7 +91,7 @@ def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
 
 
 def growth_warning(source: FileSource) -> str:
-    """A warning if a source has grown since it was opened, otherwise ""; raise SourceChanged if it shrank."""
+    """A warning if a source file has grown since it was opened, otherwise ""; raise SourceChanged if it shrank."""
     now = os.fstat(source.fd)
     if now.st_size < source.size:
         raise SourceChanged(f"{text.display_path(source.path)} shrank while it was copied: the copy is not kept")
@@ -102,7 +102,7 @@ def growth_warning(source: FileSource) -> str:
 
 
 def receipt_header_json(verb: str) -> dict[str, Any]:
-    """The first fields of the receipt of a copy."""
+    """The first fields of the receipt of an edit that writes a copy."""
     written = datetime.now(UTC).isoformat(timespec="seconds")
     return {"aofdoctor": aofdoctor.__version__, "verb": verb, "kind": "copy", "written": written}
 

@@ -33,7 +33,7 @@ _COMPARED_FIELDS = ("inode", "size", "mtime_ns", "sha256_first_64k", "sha256_las
 
 @dataclass(frozen=True, slots=True)
 class _EditedFile:
-    """A file that a receipt lists: its overwrites, and the hash of the bytes around each.
+    """One file of a receipt of overwritten bytes: its overwrites, and the hash of the bytes around each.
 
     `size` and `mtime_ns` are those before the edit.
     """
@@ -47,7 +47,7 @@ class _EditedFile:
 
 @dataclass(frozen=True, slots=True)
 class UndoResult:
-    """The files that were undone, the number of bytes, and the receipt under its new name."""
+    """The result of an undo: the restored files, the number of bytes, and the receipt under its new name."""
 
     files: tuple[Path, ...]
     byte_count: int
@@ -55,7 +55,7 @@ class UndoResult:
 
 
 def undo(receipt: Path, force: bool = False) -> UndoResult:
-    """Undo the edit of a receipt: write the old bytes back, or exchange the two names again.
+    """Undo the edit in place that a receipt describes: write the old bytes back, or exchange the two names again.
 
     Also undoes an edit that was interrupted.  Raises SourceChanged if a file is not the one that was edited, and
     RefusedEdit if it is in use, unless `force` is given, or if the receipt is not one of an edit in place.
@@ -92,7 +92,7 @@ def _invalid_receipt(receipt: Path, detail: str) -> RefusedEdit:
 
 
 def _undo_overwrite(receipt: Path, data: dict[str, Any], force: bool) -> UndoResult:
-    """Write the old bytes back, after all files of the receipt have been checked."""
+    """Write the overwritten bytes back, after all files of the receipt have been checked."""
     files = [_file(receipt, entry) for entry in data["files"]]
     if not files:
         raise ValueError("it names no file")
@@ -109,7 +109,10 @@ def _undo_overwrite(receipt: Path, data: dict[str, Any], force: bool) -> UndoRes
 
 
 def _undo_exchange(receipt: Path, data: dict[str, Any], force: bool) -> UndoResult:
-    """Exchange the names again; the edited content gets a name that ends in .undone if that is free."""
+    """Exchange the names of the old and the edited AOF again.
+
+    The edited AOF then gets a name that ends in .undone if that is free.
+    """
     files = _swap_back(receipt, data, force)
     edited, name = _undone_paths(receipt, data)
     if not os.path.lexists(name):
@@ -118,7 +121,7 @@ def _undo_exchange(receipt: Path, data: dict[str, Any], force: bool) -> UndoResu
 
 
 def _undone_path(receipt: Path) -> Path:
-    """The name of a receipt that has been undone."""
+    """The new path of a receipt file after its edit has been undone."""
     return receipt.with_name(receipt.name + ".undone")
 
 
@@ -129,7 +132,10 @@ _UNDO_BY_KIND = {"in-place": _undo_overwrite, "exchange": _undo_exchange}
 
 
 def _file(receipt: Path, entry: dict[str, Any]) -> _EditedFile:
-    """A file of a receipt: next to the receipt, or else at the path recorded in it; ValueError for impossible edits."""
+    """Read the entry of one file from a receipt; ValueError for impossible edits.
+
+    The file is next to the receipt, or else at the path recorded in it.
+    """
     recorded_path = Path(entry["file"]["path"])
     sibling_path = receipt.absolute().parent / recorded_path.name
     edits = tuple(
@@ -150,7 +156,7 @@ def _file(receipt: Path, entry: dict[str, Any]) -> _EditedFile:
 
 
 def _require_unmodified(file: _EditedFile, fd: int) -> None:
-    """Raise SourceChanged unless a file has the old or the new bytes at every overwrite, and the same bytes around."""
+    """Raise SourceChanged unless a file has the old or new bytes at every overwrite, and the same bytes around."""
     if os.fstat(fd).st_size < file.size:
         raise SourceChanged(f"{text.display_path(str(file.path))} is smaller than it was when it was edited")
     spans = [edit.span for edit in file.edits]
@@ -169,7 +175,7 @@ def _require_unmodified(file: _EditedFile, fd: int) -> None:
 
 
 def _swap_back(receipt: Path, data: dict[str, Any], force: bool) -> list[Path]:
-    """Exchange the names of an AOF and its backup again, and return the files that have their names back.
+    """Exchange the names of an AOF and its backup again, and return the paths of the files that were restored.
 
     Raises SourceChanged if a file is not what it was after the edit, RefusedEdit if the names were never exchanged or
     a file is in use, and KeyError, TypeError or ValueError for a receipt with impossible values.
@@ -193,7 +199,7 @@ def _swap_back(receipt: Path, data: dict[str, Any], force: bool) -> list[Path]:
 
 
 def _undone_paths(receipt: Path, data: dict[str, Any]) -> tuple[Path, Path]:
-    """(path of the edited content after the names have been exchanged again, its new name)."""
+    """(path of the edited AOF after the names have been exchanged again, its new path that ends in .undone)."""
     _, backup = _exchanged_paths(receipt, data)
     return backup, backup.with_name(backup.name.removesuffix(".before") + ".undone")
 
@@ -208,7 +214,10 @@ def _exchanged_paths(receipt: Path, data: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def _fingerprints_by_path(prints: list[dict[str, Any]], aof_path: Path, single: bool) -> dict[Path, dict[str, Any]]:
-    """The fingerprints by path: of the files in the directory `aof_path`, or of the single file `aof_path`."""
+    """The fingerprints of a receipt by file path.
+
+    The files are those in the directory `aof_path`, or, with `single`, the file `aof_path` itself.
+    """
     found = {aof_path if single else aof_path / Path(one["path"]).name: one for one in prints}
     if not found or (not single and not any(path.name.endswith(".manifest") for path in found)):
         raise ValueError("it names no AOF")
@@ -225,7 +234,7 @@ def _require_exchanged(sources: dict[Path, dict[str, Any]], aof_path: Path) -> N
 
 
 def _require_no_extra_files(aof_path: Path, outputs: dict[Path, dict[str, Any]]) -> None:
-    """Raise SourceChanged if the directory has a file that the edit did not write: it would be moved away."""
+    """Raise SourceChanged if the directory has a file that the edit did not write, since undo would move it away."""
     more = sorted(set(os.listdir(aof_path)) - {path.name for path in outputs}) if aof_path.is_dir() else []
     if more:
         raise SourceChanged(

@@ -1,4 +1,4 @@
-"""Read a copy back before it gets its name, and compare it with its source."""
+"""Read a copy of AOF data back before it gets its final name, and compare it with its source."""
 
 import os
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ _COMPARE = 1 << 18
 def require_same_bytes(
     source: FileSource | PatchedSource, spans: Iterator[Span], written: FileSource, at: int = 0
 ) -> int:
-    """Compare byte ranges of a source with their copy, which begins at offset `at`; returns the end of the copy.
+    """Compare byte ranges of a source with their copy, which begins at offset `at` of the written file.
 
-    Raises RefusedEdit at a difference.
+    Returns the offset in the written file where the copy ends. Raises RefusedEdit at a difference.
     """
     for piece in batch_small_spans(source, spans):
         for data in _pieces(source, piece):
@@ -36,13 +36,13 @@ def require_same_bytes(
 
 
 def require_size(written: FileSource, size: int) -> None:
-    """Raise RefusedEdit unless a copy has `size` bytes."""
+    """Raise RefusedEdit unless the written file has exactly `size` bytes."""
     if size != written.size:
         raise RefusedEdit(f"the copy has {written.size:,} bytes, not {size:,}: it is not kept")
 
 
 def count_commands(source: FileSource) -> int:
-    """The number of whole commands in a copy."""
+    """The number of whole commands in a written AOF file."""
     tracker = ContextTracker()
     for tile in read_tiles(source, command_table().names):
         if isinstance(tile, RecordBatch):

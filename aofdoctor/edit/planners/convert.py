@@ -15,7 +15,10 @@ _SHIFT_MAX_MS = 10**9 * 86_400_000  # the largest value that --shift-ttl accepts
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Conversion:
-    """Plan a conversion; the recipe has base, rdb_version, layout, for, shift_ms and lossy."""
+    """Plan a conversion from a recipe (the user's request as JSON).
+
+    The recipe has base, rdb_version, layout, for, shift_ms and lossy.
+    """
     base, version, layout, server_version, shift_ms, lossy = (
         recipe[name] for name in ("base", "rdb_version", "layout", "for", "shift_ms", "lossy")
     )
@@ -32,7 +35,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def _require_consistent_options(base: str, version: int, layout: str, server_version: str, shift_ms: int) -> None:
-    """Raise InvalidSelection for values that do not exist, mean nothing, or do not go together."""
+    """Raise InvalidSelection for options of convert that do not exist, have no effect, or contradict each other."""
     if not (base or layout or shift_ms):
         raise InvalidSelection("nothing is to be converted", "--base, --layout, --shift-ttl and --now say what")
     if base not in ("", "resp", "rdb"):

@@ -1,6 +1,6 @@
-"""Find commands that use a selected database and another one: MOVE, COPY with DB, SWAPDB.
+"""Find commands that use a selected database and one that is not selected: MOVE, COPY with DB, SWAPDB.
 
-They run in one database and change another, so a selection by databases sees only half of what they do.
+They run in one database and change another, so a selection by databases covers only half of their effect.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _DIGITS_MAX = 9
 
 
 class CrossDatabaseCommand(NamedTuple):
-    """A command from database `source_db` to `target_db`, at its place; SWAPDB has no key."""
+    """A MOVE, COPY or SWAPDB from database `source_db` to `target_db`, with its position; SWAPDB has no key."""
 
     part: str
     span: Span
@@ -35,9 +35,10 @@ class CrossDatabaseCommand(NamedTuple):
 
 @dataclass(slots=True)
 class CrossDatabaseCommands:
-    """Collects the commands of which exactly one database is selected: `count` of them, of which the first are listed.
+    """Collects the MOVE, COPY and SWAPDB commands between a selected and an unselected database.
 
-    Nothing is collected unless the selection names databases.
+    `count` is the number of these commands, of which the first are listed. Nothing is collected unless the selection
+    names databases.
     """
 
     aof: AOF
@@ -51,7 +52,7 @@ class CrossDatabaseCommands:
             self._ids = command_table().ids_of(frozenset({"move", "copy", "swapdb"}))
 
     def add_batch(self, part: int, batch: RecordBatch, tracker: ContextTracker) -> None:
-        """Add the commands of a batch that the tracker has just tracked."""
+        """Collect the cross-database commands of a batch, after `tracker` has followed the batch's SELECTs."""
         if not self._ids or batch.oversized:
             return
         for i in (i for i in range(batch.count) if batch.ids[i] in self._ids):
@@ -72,7 +73,7 @@ class CrossDatabaseCommands:
         return not self.selection.keys or any(p.match(arg) for p in self.selection.keys for arg in argv[1:3])
 
     def as_json(self, encode_key: EncodeKey) -> dict[str, Any]:
-        """The object `cross_database_commands` of slice --json and strip --json."""
+        """The field `cross_database_commands` of slice --json and strip --json."""
         return {
             "count": self.count,
             "commands": [
@@ -83,7 +84,7 @@ class CrossDatabaseCommands:
         }  # fmt: skip
 
     def notes(self) -> Iterator[str]:
-        """The notes of a plan about these commands; none if there are none."""
+        """The notes of a plan about MOVE, COPY and SWAPDB between databases; none if no such command was found."""
         if not self.count:
             return
         count, verb = text.format_count(self.count, "command"), "uses" if self.count == 1 else "use"
@@ -97,13 +98,13 @@ class CrossDatabaseCommands:
 
 
 def file_span(batch: RecordBatch, i: int) -> Span:
-    """The byte range of a record in its file; the batch may be of a part with a changed RDB."""
+    """The byte range of a command in its file on disk, even if the batch was read through a patched view."""
     span = batch.record_span(i)
     return batch.source.file_span(span) if isinstance(batch.source, PatchedSource) else span
 
 
 def _databases(name: str, argv: list[bytes], db: int) -> tuple[int, int] | None:
-    """(source, target) of a command that runs in database `db`; None if they are the same or unknown."""
+    """(source, target) database of a command that runs in database `db`; None if they are equal or unknown."""
     source, target = db, -1
     if name == "copy":
         words = [arg.lower() for arg in argv]

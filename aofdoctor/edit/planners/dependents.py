@@ -44,7 +44,10 @@ class DependentCommands:
 
 
 def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
-    """Find the dependent commands after a group of flushes, up to the first damage of each part."""
+    """Find the commands after a group of flushes that build on the old value of their key.
+
+    Each file is searched up to its first damage.
+    """
     ids, dependents = command_table().ids_of(DEPENDENT_COMMAND_NAMES), DependentCommands()
     for index, part in enumerate(aof.parts[group.last.part_index :], group.last.part_index):
         if part.source is None:
@@ -71,7 +74,10 @@ def find_dependent_commands(aof: AOF, group: FlushGroup) -> DependentCommands:
 
 
 def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> int | None:
-    """The number of commands on keys of an RDB before the flush; None if there is none, or it has too many keys."""
+    """The number of dependent commands on keys that an RDB before the flush contains.
+
+    None if there is no RDB, or it has too many keys.
+    """
     sources = [part.source for part in aof.parts[: group.last.part_index + 1] if part.source and is_rdb(part.source)]
     rdbs = [(source, walk_rdb(source)) for source in sources if source.size is not None]
     if not rdbs or any(rdb.key_count is None or rdb.key_count > BASE_KEYS_MAX for _, rdb in rdbs):
@@ -88,7 +94,7 @@ def _count_on_base_keys(aof: AOF, group: FlushGroup, keys: Counter[bytes]) -> in
 
 
 def describe_dependents(dependents: DependentCommands) -> Iterator[str]:
-    """The notes of a plan about dependent commands; none if there are none."""
+    """The notes of a plan about commands that build on keys that a flush had deleted; none if there are none."""
     total = sum(dependents.name_counts.values())
     if total:
         names = ", ".join(f"{count:,} {name}" for name, count in dependents.name_counts.most_common())

@@ -1,6 +1,6 @@
-"""Which keys exist at a point of the log: applied command by command, by names alone.
+"""Track which keys exist at a point of the AOF, by applying its commands to key names alone.
 
-Values are not computed.  So a key from which elements were taken may be empty, and one with an expiry may have
+Values are not computed. So a key from which elements were removed may be empty, and one with an expiry may have
 expired: such a key counts as uncertain.
 """
 
@@ -16,12 +16,12 @@ _TRANSFERS = frozenset({"rename", "renamenx", "move", "copy", "swapdb"})
 
 @dataclass(slots=True)
 class KeyPresence:
-    """The keys that exist, by database: each name maps to True if that is uncertain."""
+    """The names of the keys that exist, by database; each name maps to True if its existence is uncertain."""
 
     dbs: dict[int, dict[bytes, bool]] = field(default_factory=dict)
 
     def in_db(self, db: int) -> dict[bytes, bool]:
-        """The keys of a database."""
+        """The keys of one database: name to True if the key's existence is uncertain."""
         return self.dbs.setdefault(db, {})
 
     def flush(self, db: int | None) -> None:
@@ -32,7 +32,7 @@ class KeyPresence:
             self.dbs.pop(db, None)
 
     def apply(self, command: CommandSpec, argv: Sequence[bytes], db: int) -> None:
-        """Apply a command that writes."""
+        """Update the existing keys by one write command that runs in database `db`."""
         name = command.name
         if name in _TRANSFERS:
             self._transfer(name, argv, db)
@@ -86,7 +86,7 @@ def _has_expiry(argv: Sequence[bytes]) -> bool:
 
 
 def keys_only_in(first: KeyPresence, second: KeyPresence) -> Iterator[tuple[int, bytes, bool]]:
-    """(database, name, is uncertain) of the keys that the first has and the second lacks."""
+    """Yield (database, name, is uncertain) of the keys that exist in `first` and not in `second`."""
     for db in sorted(first.dbs):
         others = second.dbs.get(db, {})
         yield from ((db, name, uncertain) for name, uncertain in first.dbs[db].items() if name not in others)

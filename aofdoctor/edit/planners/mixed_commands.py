@@ -1,7 +1,7 @@
-"""Find commands that use both selected keys and other keys: RENAME, LMOVE, SUNIONSTORE, MSET, DEL of several keys.
+"""Find commands that use both selected and unselected keys: RENAME, LMOVE, SUNIONSTORE, MSET, DEL of several keys.
 
-Where such a command is kept, it may read a key that the output does not have; where it is dropped, a key that was not
-selected loses a write.  Which of both is wanted cannot be decided here, so each such command is named.
+If such a command is kept, it may read a key that the output does not have; if it is dropped, a key that was not
+selected loses a write. Which of both is wanted cannot be decided here, so each such command is named.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _ARGUMENTS_MAX = 1 << 16  # arguments of one command that are examined
 
 
 class MixedCommand(NamedTuple):
-    """A command with selected and other keys, at its place; `reads_other`: it reads one of the others."""
+    """A command with both selected and unselected keys; `reads_other`: it reads an unselected one."""
 
     part: str
     span: Span
@@ -40,7 +40,7 @@ class MixedCommand(NamedTuple):
 
 @dataclass(slots=True)
 class MixedCommands:
-    """Collects the mixed commands of a selection by keys: `count` of them, of which the first are listed.
+    """Collects the commands that use both selected and unselected keys: `count` of them, of which the first are listed.
 
     `crossing` collects the commands between its databases and others.
     `is_complete` becomes true after one pass over the log; later passes, which find the drops again, count nothing.
@@ -63,7 +63,10 @@ class MixedCommands:
     def add_selected(
         self, part: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int, selected: list[int]
     ) -> None:
-        """Add the mixed commands of a batch; `selected` are the records that the selection matches."""
+        """Collect the commands of a batch that use both selected and unselected keys.
+
+        `selected` are the indexes of the commands in the batch that the selection matches.
+        """
         if self.is_complete:
             return
         self.crossing.add_batch(part, batch, tracker)
@@ -99,7 +102,10 @@ class MixedCommands:
             ))  # fmt: skip
 
     def add_to_plan(self, plan: Plan, keeps: bool) -> None:
-        """Add notes and JSON to a plan after its first pass over the log; `keeps`: it keeps the mixed commands."""
+        """Add notes and JSON about mixed commands to a plan after its first pass over the AOF.
+
+        `keeps`: the plan keeps the mixed commands, as slice does.
+        """
         self.is_complete = True
         notes = [*describe_mixed_commands(self, keeps), *self.crossing.notes()]
         plan.notes += notes
@@ -110,7 +116,7 @@ class MixedCommands:
             plan.json_fields["cross_database_commands"] = self.crossing.as_json
 
     def as_json(self, encode_key: EncodeKey) -> dict[str, Any]:
-        """The object `mixed_commands` of slice --json and strip --json."""
+        """The field `mixed_commands` of slice --json and strip --json."""
         return {
             "count": self.count,
             "commands": [
@@ -130,7 +136,10 @@ def _may_have_several_keys(command: CommandSpec) -> bool:
 
 
 def describe_mixed_commands(mixed: MixedCommands, keeps: bool) -> Iterator[str]:
-    """The notes of a plan about mixed commands; `keeps`: the plan keeps them, as slice does."""
+    """The notes of a plan about commands with both selected and unselected keys.
+
+    `keeps`: the plan keeps these commands, as slice does.
+    """
     if not mixed.count:
         return
     count, verb = text.format_count(mixed.count, "command"), "uses" if mixed.count == 1 else "use"

@@ -1,4 +1,4 @@
-"""Plan repair: keep everything before the first damage, in whichever part it is, or salvage what follows it as well.
+"""Plan repair: keep everything before the first damage of the AOF, or with --salvage also what follows it.
 
 A cut never splits a transaction.
 """
@@ -25,9 +25,9 @@ from aofdoctor.span import Span
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan repair; the recipe has salvage, strict, drop_unknown and partial_values.
+    """Plan repair from a recipe (the user's request as JSON).
 
-    Saved plans of earlier versions lack the last two.
+    The recipe has salvage, strict, drop_unknown and partial_values. Saved plans of earlier versions lack the last two.
     """
     salvage, strict = recipe["salvage"], recipe["strict"]
     drop_unknown, partial_values = bool(recipe.get("drop_unknown")), bool(recipe.get("partial_values"))
@@ -55,7 +55,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def _renamed_flush_notes(report: Report, drop_unknown: bool) -> list[str]:
-    """Notes about unknown commands that may be a renamed FLUSHALL: whether the plan keeps them, and what follows."""
+    """Notes about unknown commands that may be a renamed FLUSHALL: whether the plan keeps them, and the consequence."""
     fate = "dropped: the keys that it removed would come back" if drop_unknown else "kept"
     return [
         f"{text.quote(name.name)} at {text.display_path(name.first_flush_like[0])}@{name.first_flush_like[1].start} is "
@@ -75,14 +75,14 @@ def _plan(
 
 
 def _add_replacements(plan: Plan, replacements: list[Reconstruction]) -> None:
-    """Add replacements to a plan; its parts have them already."""
+    """Record in a plan the VADD commands that were replaced in its AOF, and add a note about them."""
     plan.add_reconstructions([*replacements, *plan.reconstructions], plan.commands_regained)
     count = text.format_count(len(replacements), "VADD command")
     plan.notes.append(f"{count} with CAS, which can crash Redis 8.2 to 8.10 at load, replaced by the same without CAS")
 
 
 def plan_repair(report: Report) -> Plan:
-    """Plan to drop everything from the first damage on, later parts included.
+    """Plan to drop everything from the first damage of the AOF on, later files included.
 
     Raises RefusedEdit if a cut cannot help: for a damaged RDB or manifest, and if nothing would be left.
     """
@@ -105,7 +105,7 @@ def plan_repair(report: Report) -> Plan:
 
 
 def _first_damaged_part(report: Report) -> int | None:
-    """The index in load order of the first part that is damaged or missing; None if there is none."""
+    """The index in load order of the first file of the AOF that is damaged or missing; None if there is none."""
     for index, part in enumerate(report.parts):
         if part.damage or not part.part.exists:
             return index
@@ -144,7 +144,7 @@ def _notes(report: Report, index: int) -> list[str]:
 
 
 def _remaining_refusals(report: Report, index: int) -> list[str]:
-    """Notes about intact records before the damage that servers would refuse to load."""
+    """Notes about intact commands before the damage that servers would refuse to load."""
     order = {part.part.name: number for number, part in enumerate(report.parts)}
     notes: dict[tuple[str, int | None, str, bool], list[str]] = {}
     for verdict in report.verdicts:

@@ -1,7 +1,7 @@
-"""Find the keys that come back when commands are dropped: those that exist with the edit, and not without it.
+"""Find the keys that come back when commands such as FLUSHALL are dropped: keys that exist only with the edit.
 
-Both states are computed side by side, in one walk over the log, by key names alone (key_presence.py).  The walk takes
-more time per command than a scan, so a long log is not walked: then an upper bound is given where there is one.
+Both states are computed in one pass over the AOF, by key names alone (key_presence.py). The pass takes more time per
+command than a scan, so a long AOF is not read: then an upper bound is given where there is one.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ _NAMES_SHOWN = 5
 
 @dataclass(slots=True)
 class ReturningKeys:
-    """The keys that come back: `count`, by database, and the first names as (database, name).
+    """The keys that exist at the end of the AOF only because an edit drops commands.
 
     `uncertain` of them may be empty or expired.  `reasons` says why the number is an upper bound, or is empty.
     `count` is None if the keys were not counted.
@@ -51,11 +51,11 @@ class ReturningKeys:
 
     @property
     def is_exact(self) -> bool:
-        """True if the number is not an upper bound."""
+        """Whether `count` is the exact number of returning keys, not an upper bound."""
         return self.count is not None and not self.uncertain and not self.reasons
 
     def as_json(self, encode_key: EncodeKey) -> dict[str, Any]:
-        """The object `returning_keys` of strip --json."""
+        """The field `returning_keys` of strip --json."""
         return {
             "count": self.count, "exact": self.is_exact, "uncertain": self.uncertain,
             "dbs": {str(db): count for db, count in sorted(self.by_db.items())},
@@ -66,7 +66,7 @@ class ReturningKeys:
 def find_returning_keys(
     aof: AOF, drops: DropFactory, counts: Sequence[int], keys: int | None, commands_max: int = COMMANDS_MAX
 ) -> ReturningKeys:
-    """Find the keys that come back without the drops.
+    """Find the keys that exist at the end of the AOF only if the commands in `drops` are dropped.
 
     `counts` has the number of commands by command id, `keys` is the number of keys of RDBs in the AOF (None: unknown).
     With more than `commands_max` commands and keys, the result is an upper bound from these numbers alone.
@@ -86,7 +86,7 @@ def find_returning_keys(
 
 
 def _upper_bound(counts: Sequence[int], keys: int | None) -> int | None:
-    """The most keys that the commands can create, and those of RDBs; None if a command can create any number."""
+    """The most keys that the commands can create, plus the keys of RDBs; None if there is no limit."""
     table = command_table()
     unbounded = table.ids_of(_CREATES_ANY_NUMBER) | {UNKNOWN}
     if keys is None or any(counts[number] for number in unbounded):
@@ -96,7 +96,10 @@ def _upper_bound(counts: Sequence[int], keys: int | None) -> int | None:
 
 
 class _Walk:
-    """One walk over the log: `current` is the state with all commands, `edited` the one without the dropped ones."""
+    """One pass over the AOF that tracks the existing keys in two states.
+
+    `current` is the state with all commands, `edited` the one without the dropped commands.
+    """
 
     def __init__(self, aof: AOF, drops: DropFactory) -> None:
         self.aof, self.current, self.edited = aof, KeyPresence(), KeyPresence()
@@ -159,7 +162,7 @@ class _Walk:
             state.apply(command, argv, db)
 
     def _apply_large(self, index: int, batch: RecordBatch, i: int, db: int) -> None:
-        """Apply a command that is too large to hold: its first arguments are enough for most commands."""
+        """Apply a command that is too large to hold in memory: for most commands the first arguments are enough."""
         command = command_table().get(batch.ids[i])
         assert command is not None
         arguments = islice(batch.args(i), _ARGUMENTS_MAX)
@@ -170,7 +173,7 @@ class _Walk:
             state.apply(command, argv, db)
 
     def _states(self, index: int, offset: int) -> Iterator[KeyPresence]:
-        """The states to which a command at an offset applies: a dropped one only to the current state."""
+        """The states to which a command at a file offset applies: a dropped command only to the current state."""
         drop = self._drop
         while drop and (drop.part, drop.span.end) <= (index, offset):
             drop = self._drop = next(self._drops, None)
@@ -180,7 +183,7 @@ class _Walk:
 
 
 def describe_returning_keys(found: ReturningKeys) -> str:
-    """The note of a plan about the keys that come back."""
+    """The note of a plan about the keys that exist only because the plan drops commands."""
     if found.count is None:
         return (
             "the keys that come back are not counted: the log is too long to follow each key. "

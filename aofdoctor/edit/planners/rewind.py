@@ -1,7 +1,7 @@
-"""Plan rewind: keep everything before a cut, at a position or a time, across parts.
+"""Plan rewind: keep everything in the AOF before a cut at a position or a time, and drop the rest.
 
 The cut is never inside a transaction, and never leaves a SELECT or an annotation at the end that belongs to dropped
-commands.  Parts after the cut are removed from the manifest.
+commands. Files after the cut are removed from the manifest.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ AFTER_CUT_REASON = "after the moment"
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan rewind; the recipe has either to (a time) or before (a position)."""
+    """Plan rewind from a recipe (the user's request as JSON), which has either to (a time) or before (a position)."""
     to, before = recipe["to"], recipe["before"]
     if (to is None) == (before is None):
         raise InvalidSelection("--to TIME or --before POSITION, one of them")
@@ -47,7 +47,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def cut_before_position(position: Position) -> CutFinder:
-    """Cut before the record at a position."""
+    """Create a cut finder that cuts the AOF before the command at a position (file and offset)."""
 
     def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         return max(0, index_at_position(batch, position, part, before))
@@ -56,7 +56,7 @@ def cut_before_position(position: Position) -> CutFinder:
 
 
 def cut_after_time(seconds: int) -> CutFinder:
-    """Cut before the first command written after a second (unix time)."""
+    """Create a cut finder that cuts the AOF before the first command written after a second (unix time)."""
 
     def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         times = memoryview(tracker.time)[: batch.count]
@@ -69,7 +69,7 @@ def cut_after_time(seconds: int) -> CutFinder:
 
 @dataclass(slots=True)
 class _Cut:
-    """A cut at an offset of a part, given by index in load order, with the number of commands before it in the part."""
+    """Where rewind cuts the AOF: a file, by index in load order, an offset in it, and the number of commands before."""
 
     part: int
     offset: int
@@ -77,7 +77,7 @@ class _Cut:
 
 
 def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb: str = "rewind") -> Plan:
-    """Plan to drop everything from a cut on; `seconds` is the unix time of the cut if the user gave a time.
+    """Plan to drop everything from a cut on; `seconds` is the unix time if the user gave a time.
 
     Raises InvalidSelection if nothing follows the cut, and RefusedEdit if the RDB base was written after `seconds`:
     the state at that time is not in this AOF.
@@ -109,7 +109,7 @@ def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb:
 
 
 class _CutScanner:
-    """Reads all parts to find the cut, the number of commands of each part, and the first damage of each part.
+    """Reads all files of an AOF to find the cut, and the number of commands and the first damage of each file.
 
     `keep_end` is the end of the last record of the current part that a cut may follow: a command that is not SELECT,
     outside of an open transaction, or damage.  `keep_commands` is the number of commands up to it.
@@ -173,9 +173,9 @@ class _CutScanner:
             self.cut = _Cut(index, self.keep_end, self.keep_commands)
 
     def _advance_keep_end(self, batch: RecordBatch, at: int, done: int) -> None:
-        """Move `keep_end` to the last record before index `at` that a cut may follow.
+        """Move `keep_end` to the last command before index `at` of the batch that a cut may follow.
 
-        `done` is the number of commands of the part before this batch.
+        `done` is the number of commands of the file before this batch.
         """
         open_tx = self.tracker.state[ContextField.TX] if at == batch.count else 0
         for i in range(at - 1, -1, -1):

@@ -19,25 +19,25 @@ _HASHES_MAX = 100_000  # scripts
 
 
 def evalsha_ids() -> frozenset[int]:
-    """The ids of the commands that run a script by its SHA-1."""
+    """The command ids of EVALSHA and its variants, which run a script by its SHA-1."""
     return frozenset(c.id for c in command_table().commands if c.name in ("evalsha", "evalsha_ro"))
 
 
 def eval_ids() -> frozenset[int]:
-    """The ids of the commands that run a script by its text."""
+    """The command ids of EVAL and its variants, which run a script by its text."""
     return frozenset(c.id for c in command_table().commands if c.name in ("eval", "eval_ro"))
 
 
 @dataclass(slots=True)
 class ScriptDefinitions:
-    """The scripts that selected EVALSHA commands run; `in_batch` finds the first EVAL of each, in load order."""
+    """The scripts that selected EVALSHA commands run; `in_batch` finds the first EVAL of each script."""
 
     required_hashes: set[bytes] = field(default_factory=set)
     _defined_hashes: set[bytes] = field(default_factory=set)
 
     @classmethod
     def for_selection(cls, aof: AOF, selection: Selection) -> "ScriptDefinitions":
-        """Collect the scripts of the EVALSHA commands that are selected."""
+        """Read an AOF and collect the SHA-1s of the scripts that its selected EVALSHA commands run."""
         definitions, before, ids = cls(), 0, evalsha_ids()
         for index, part in enumerate(aof.parts):
             tracker = ContextTracker(columns=True)
@@ -53,7 +53,7 @@ class ScriptDefinitions:
 
     @property
     def undefined_count(self) -> int:
-        """The number of scripts that no EVAL defines; known after `in_batch` has been called for all batches."""
+        """The number of needed scripts that no EVAL defines; known after `in_batch` has been called for all batches."""
         return len(self.required_hashes - self._defined_hashes)
 
     def _collect_hashes(self, batch: RecordBatch, chosen: list[int]) -> None:
@@ -62,11 +62,11 @@ class ScriptDefinitions:
                 self.required_hashes.add(batch.argv(i, 2)[1].lower())
 
     def restart(self) -> None:
-        """Forget which scripts have been defined, before `in_batch` is called for all batches again."""
+        """Forget which scripts have been defined, so that `in_batch` can be called for all batches again."""
         self._defined_hashes.clear()
 
     def in_batch(self, batch: RecordBatch) -> set[int]:
-        """The records of a batch that are the first EVAL of a required script."""
+        """The indexes of the commands of a batch that are the first EVAL of a needed script."""
         return {i for i in self._eval_records(batch) if self._defines(batch, i)}
 
     def _eval_records(self, batch: RecordBatch) -> list[int]:

@@ -51,7 +51,7 @@ DEFINING_COMMANDS = frozenset({"function", "script"})
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan slice; the recipe has a selection."""
+    """Plan slice from a recipe (the user's request as JSON), which has a selection."""
     selection = build_log_selection(aof, **recipe["selection"])
     if selection.selects_all:
         raise InvalidSelection("nothing is selected: name what is to stay", "--key, --cmd, --db and the others select")
@@ -59,7 +59,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
-    """Plan to drop everything that is not selected; `survey` is a survey of the same AOF."""
+    """Plan to drop everything that is not selected; `survey` counts the commands and flushes of the same AOF."""
     always_kept_ids = structure_ids() | command_table().ids_of(DEFINING_COMMANDS)
     by_hash = any(survey.counts[number] for number in evalsha_ids())
     scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
@@ -105,7 +105,10 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
 
 
 def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) -> tuple[AOF, Selection]:
-    """The AOF with its spliced RDBs, and the selection with positions that fit it."""
+    """Reduce each RDB to its selected items.
+
+    Returns (the AOF with the reduced RDBs, the selection with positions that fit this AOF).
+    """
     splices = {index: base.splice for index, base in bases.items() if base.splice}
     spliced_aof = replace(aof, parts=[
         replace(part, source=splices[i].source) if i in splices else part for i, part in enumerate(aof.parts)
@@ -118,7 +121,7 @@ def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) 
 def _plan(
     aof: AOF, spliced_aof: AOF, survey: FlushSurvey, bases: "dict[int, _RdbBase]", drops: Callable[[], Iterator[Drop]]
 ) -> Plan:
-    """Return the plan with its bases and notes, before its totals are computed."""
+    """Create the plan of slice with the kept RDB items and the notes, before its totals are computed."""
     splices = [base.splice for base in bases.values() if base.splice]
     reconstructions = [change for splice in splices for change in splice.reconstructions]
     size = survey.size + sum(change.size for change in reconstructions)
@@ -135,7 +138,7 @@ def _plan(
 
 
 def _redundant_selects(batch: RecordBatch, tracker: ContextTracker, dropped: set[int]) -> list[int]:
-    """The SELECTs outside of transactions that are followed by another SELECT before any kept command."""
+    """The indexes of SELECTs outside of transactions that are followed by another SELECT before any kept command."""
     redundant, last = list[int](), -1
     for i in range(batch.count):
         if i in dropped or batch.ids[i] == ANNOTATION:
@@ -153,20 +156,26 @@ def _select_id() -> int:
 
 
 def _selects_default_database(batch: RecordBatch, i: int) -> bool:
-    """True if a SELECT names a database that every server has; on a server without it, SELECT changes nothing."""
+    """Whether a SELECT names a database of a server with a default configuration (0 to 15).
+
+    On a server without the database, SELECT changes nothing.
+    """
     argv = batch.argv(i, 2) if batch.argc[i] == 2 and not batch.oversized else []
     return len(argv) == 2 and argv[1] in _DEFAULT_DATABASE_NAMES
 
 
 def _shift_position(position: Position | None, shifts: dict[int, tuple[int, int]]) -> Position | None:
-    """A position moved by the size change of the RDB before it; `shifts` maps a part to (RDB end, change)."""
+    """A position moved by the change in size of the RDB before it.
+
+    `shifts` maps a file's index to (RDB end, change in bytes).
+    """
     if position is None or position.part_index not in shifts or position.offset < shifts[position.part_index][0]:
         return position
     return replace(position, offset=position.offset + shifts[position.part_index][1])
 
 
 class _RdbBase(NamedTuple):
-    """An RDB at the head of a part, and what slice keeps of it.
+    """An RDB at the start of a file of the AOF, and the items of it that slice keeps.
 
     `end` is the offset where the RDB ends, `keys` and `functions` are the numbers of kept ones.  `splice` is the RDB
     that is kept, or None if it is dropped.  `damage` describes its damage, or is "".
@@ -218,7 +227,7 @@ def _slice_base(index: int, part: AofPart, selection: Selection) -> _RdbBase | N
 
 
 def _is_kept_non_key(batch: RdbBatch, i: int) -> bool:
-    """True if an item is not a key and is kept: everything but size hints, and the end, which is written again."""
+    """Whether an RDB item is not a key and is kept: all but size hints and the EOF opcode, which is written again."""
     return batch.columns.name[i] < 0 and batch.columns.kind[i] not in (*HINT_OPCODES, Opcode.EOF)
 
 
@@ -236,7 +245,7 @@ def _base_note(name: str, base: _RdbBase) -> str:
 
 
 def _drops_of_bases(pending: dict[int, _RdbBase], part: int) -> Iterator[Drop]:
-    """The drops of the RDBs of all parts up to `part` that are still pending; removes them from `pending`."""
+    """Yield the drops in the RDBs of all files up to index `part` that are pending; removes them from `pending`."""
     for index in sorted(pending):
         if index <= part:
             base = pending.pop(index)

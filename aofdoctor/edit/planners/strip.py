@@ -34,7 +34,7 @@ _TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back from the end, in tur
 
 
 class AmbiguousFlushGroup(AmbiguousRequest):
-    """The AOF has several groups of flushes, and the user has not chosen one."""
+    """Raised if the AOF has several groups of flushes and the user has not chosen one."""
 
     def __init__(self, flush_survey: "FlushSurvey") -> None:
         super().__init__(f"{flush_survey.flushes.group_count:,} groups of flushes stand in it")
@@ -43,7 +43,7 @@ class AmbiguousFlushGroup(AmbiguousRequest):
 
 @dataclass(slots=True)
 class FlushSurvey:
-    """The flushes of an AOF, and its size in commands and bytes.
+    """The flush commands (FLUSHALL, FLUSHDB) of an AOF, and the AOF's size in commands and bytes.
 
     `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
     commands by command id.  `rdb_keys` maps a part to the number of keys of its RDB, None if it is unknown.
@@ -58,12 +58,15 @@ class FlushSurvey:
 
     @property
     def is_damaged(self) -> bool:
-        """True if a part is damaged."""
+        """Whether any file of the surveyed AOF is damaged."""
         return bool(self.first_damage)
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
-    """Plan strip; the recipe has a selection, or one of position, last and all, with and_after."""
+    """Plan strip from a recipe (the user's request as JSON).
+
+    The recipe has a selection, or one of position, last and all, with and_after.
+    """
     selection = build_log_selection(aof, **recipe["selection"])
     position, last, all_, and_after = (recipe[name] for name in ("position", "last", "all", "and_after"))
     if sum((position is not None, last, all_, not selection.selects_all)) > 1:
@@ -93,7 +96,10 @@ def _plan_before_group(aof: AOF, group: FlushGroup) -> Plan:
 
 
 def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
-    """Read all parts once and collect the flushes; also finds the group that has a flush at `target`."""
+    """Read all files of an AOF once and collect the flush commands.
+
+    The survey also has the group of flushes that contains the position `target`.
+    """
     flushes, before, size = FlushCollector(target=target), 0, 0
     damage: dict[int, int] = {}
     rdb_keys: dict[int, int | None] = {}
@@ -122,7 +128,10 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
-    """The group found for the position that the survey was made with; raise InvalidSelection if it is none."""
+    """The group of flushes at the position that the survey was made for.
+
+    Raises InvalidSelection if no group has a flush there.
+    """
     if survey.flushes.target_group is None:
         raise InvalidSelection(
             "no flush stands at that position",
@@ -147,7 +156,10 @@ def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
 
 
 def describe_remaining_flushes(aof: AOF, survey: FlushSurvey, dropped: FlushGroup | None) -> list[str]:
-    """The notes of a plan about the flushes that stay, with `dropped` or without any flush dropped; none if none do."""
+    """The notes of a plan about flushes that remain in the output after the group `dropped` is dropped.
+
+    Without a group no flush is dropped. No notes if no flush remains.
+    """
     remaining = survey.flushes.count - (dropped.count if dropped else 0)
     if remaining <= 0:
         return []
@@ -179,7 +191,7 @@ def plan_tail(aof: AOF) -> Plan:
 
 
 def _tail_group(aof: AOF) -> list[Drop]:
-    """The flushes of the last group in order, found from the end."""
+    """The drops of the last group of flushes, in file order, found by reading backwards from the end."""
     flush_ids = command_table().with_effect("flush")
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)
@@ -240,7 +252,7 @@ def _plan(aof: AOF, survey: FlushSurvey, selection: Selection, reason: str) -> P
 
 
 def note_remaining_damage(plan: Plan, survey: FlushSurvey) -> list[str]:
-    """Record in a plan the damage that it does not remove; returns the notes about it."""
+    """Record in a plan the damage that remains in its output; returns the notes about this damage."""
     plan.remaining_damage = survey.first_damage
     return (
         ["the AOF is damaged, and the damage stays: repair the result, or a server may refuse it"]

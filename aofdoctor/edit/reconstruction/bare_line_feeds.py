@@ -1,8 +1,8 @@
-"""Reconstruct records in which each bare LF had become CRLF, starting at a damage or at the record before it.
+"""Reconstruct commands of an AOF in which a text-mode transfer changed each bare LF to CRLF.
 
-A value that is longer than its declared length is often misread: the record seems to end inside the value, and the
-rest of the value is the damage.  So the record before the damage is examined too.  A record of that kind that cannot
-be proven is left out as a whole: it is never shortened to its declared length.
+A value that is longer than its declared length is often misread: the command seems to end inside the value, and the
+rest of the value is the damage. So the command before the damage is examined too. A command of this kind that cannot be
+proven is left out as a whole: it is never shortened to its declared length.
 """
 
 from aofdoctor.aof.patched_source import PIECE_MAX, PatchPiece, Replacement
@@ -25,7 +25,10 @@ _READS_PER_BYTE = 8
 
 
 class BareLineFeedUndoer:
-    """Finds the records of one part to restore; reads at most a fixed multiple of the part."""
+    """Restores the commands of one file in which each bare LF became CRLF.
+
+    It reads at most a fixed multiple of the file's size.
+    """
 
     def __init__(self, source: FileSource) -> None:
         self.source = source
@@ -33,9 +36,10 @@ class BareLineFeedUndoer:
         self._scanned_to, self._has_bare_lf, self._ends_with_cr = 0, False, False
 
     def undo(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
-        """The pieces from the damage, or from the record before it, to the end of the damage; None if not this change.
+        """The reconstructed pieces up to the end of a damage; None if the damage was not caused by LF that became CRLF.
 
-        `record_before` is the record that ends where the damage begins, if it has not been reconstructed.
+        The pieces begin at the damage, or at the command before it. `record_before` is the command that ends where the
+        damage begins, if it has not been reconstructed.
         """
         for start in (damage.span.start, *([record_before.start] if record_before else ())):
             record = self._parse(start)
@@ -48,7 +52,7 @@ class BareLineFeedUndoer:
         return None
 
     def _pieces(self, start: int, end: int) -> list[PatchPiece] | None:
-        """The pieces of the records from `start` to at least `end`; None if no record is changed."""
+        """The reconstructed commands from file offset `start` to at least `end`; None if no command is changed."""
         at, pieces = start, list[PatchPiece]()
         while at < end:
             record = self._parse(at)
@@ -76,7 +80,7 @@ class BareLineFeedUndoer:
         return None
 
     def _contains_bare_lf(self, end: int) -> bool:
-        """Whether a bare LF is among the bytes before `end`: the change leaves none."""
+        """Whether a bare LF is among the bytes before file offset `end`; if LF became CRLF, none is left."""
         while self._scanned_to < end and not self._has_bare_lf:
             data = pread(self.source, min(_BLOCK, end - self._scanned_to), self._scanned_to)
             if not data:

@@ -1,4 +1,4 @@
-"""Join a record or a transaction that ends one part and continues in the next: move its rest to the first of them."""
+"""Join a command or a transaction that is split over two files of the AOF: move its rest to the first file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,22 +18,22 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BorrowedBytes:
-    """A Transform that presents bytes of another file, which are read when they are needed."""
+    """A Transform for a patched view of a file that inserts bytes of another file, read on demand."""
 
     source: FileSource
     span: Span
 
     def undo(self, data: bytes) -> bytes:
-        """Return the bytes of the other file."""
+        """Read and return the inserted bytes from the other file; `data` is ignored."""
         return pread(self.source, self.span.size, self.span.start)
 
     def source_offset(self, data: bytes, offset: int) -> int:
-        """Return 0: the bytes have no place in the file itself."""
+        """Return 0: the inserted bytes have no offset in the patched file itself."""
         return 0
 
 
 class _Move(NamedTuple):
-    """The first `size` bytes of the part `origin`, which is read from `source`, belong to the part `target`."""
+    """The first `size` bytes of the file `origin`, read from `source`, which belong at the end of the file `target`."""
 
     target: str
     origin: str
@@ -42,7 +42,10 @@ class _Move(NamedTuple):
 
 
 def join_continued_parts(report: Report) -> tuple[AOF, list[Reconstruction]]:
-    """Join what is split over two parts; returns the AOF, unchanged if nothing is, and the changes."""
+    """Join commands and transactions that are split over two files; returns the AOF and the changes.
+
+    If none is split, the AOF is returned unchanged.
+    """
     parts, moved = list(report.aof.parts), dict[int, _Move]()
     appended = dict[int, _Move]()
     for first, second, found in _continuations_of_files(report):
@@ -70,7 +73,7 @@ def _continuations_of_files(report: Report) -> Iterator[tuple[int, int, Continua
 
 
 def _pieces(source: FileSource, moved: _Move | None, appended: _Move | None) -> Iterator[PatchPiece]:
-    """The pieces of a part: without the bytes that are `moved` from its start, with those `appended` to its end."""
+    """The pieces of a file without the bytes `moved` from its start, and with the bytes `appended` to its end."""
     start = moved.size if moved else 0
     if moved:
         yield PatchPiece(Span(0, start), 0, Replacement(b""), f"moved to {text.display_path(moved.target)}")
@@ -85,7 +88,7 @@ def _pieces(source: FileSource, moved: _Move | None, appended: _Move | None) -> 
 
 
 def _reconstructions(index: int, pieces: list[PatchPiece]) -> Iterator[Reconstruction]:
-    """The changes of a part; the pieces of one move are one change."""
+    """Yield the changes of one file of the AOF; all pieces of one move are one change."""
     for reason in dict.fromkeys(piece.reason for piece in pieces if piece.reason):
         of_one = [piece for piece in pieces if piece.reason == reason]
         span = Span(of_one[0].span.start, of_one[-1].span.end)

@@ -1,7 +1,8 @@
-"""Make an RDB that is at the wrong place readable: as the base of the part, or as commands in the middle of it.
+"""Make a misplaced RDB readable: as the base of its file, or as commands in the middle of the file.
 
-An RDB behind a transfer's header becomes the base, once the header is left out.  An RDB among the commands becomes
-commands with the same keys.  A beginning that was lost is replaced by a magic, from the first key that can be read.
+An RDB behind the header of a replication transfer becomes the base, once the header is left out. An RDB among the
+commands becomes commands with the same keys. If the beginning of the RDB was lost, a magic is put before the first key
+that can be read.
 """
 
 from aofdoctor.aof.patched_source import PatchPiece, Replacement
@@ -28,7 +29,10 @@ _COLLECTIONS = frozenset({b"RPUSH", b"SADD", b"ZADD", b"HMSET", b"HSET", b"XADD"
 
 
 def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """Reconstruct damage that is a misplaced RDB, bytes before one, or the lost beginning of one."""
+    """The reconstructed pieces of damage caused by a misplaced RDB, bytes before an RDB, or its lost beginning.
+
+    None if the damage is none of these.
+    """
     if damage.kind is DamageKind.SECOND_AOF:
         return _as_commands(source, damage)
     if damage.span.start:
@@ -49,7 +53,10 @@ def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | 
 
 
 def _may_have_lost_head(source: FileSource, damage: Damage) -> bool:
-    """True if a file cannot be a damaged AOF: it has no commands, or begins with NUL bytes or an AUX field."""
+    """Whether a file can be an RDB that lost its beginning, because it cannot be a damaged AOF.
+
+    Such a file has no commands, or begins with NUL bytes or an AUX field.
+    """
     if pread(source, 1, 0) in (b"*", b"$", b"#"):
         return False
     return damage.span.end == source.size or pread(source, 1, 0) == b"\0" or begins_with_aux(source) is not None

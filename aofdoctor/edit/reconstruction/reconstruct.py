@@ -1,7 +1,7 @@
-"""Reconstruct damaged bytes where the file itself proves what they were, piece by piece.
+"""Reconstruct damaged bytes of an AOF where the file itself proves what they were, one damage at a time.
 
-Each method is tried at a damage, where the records before it end.  So everything it reads is chained from the start
-of the part, and a reconstruction counts only if it leads to whole records again.
+Each method starts at a damage, where the intact commands before it end. So all bytes that it reads follow whole
+commands from the start of the file, and a reconstruction counts only if whole commands follow it again.
 """
 
 import re
@@ -36,7 +36,10 @@ _COSTLY_METHODS: tuple[ReconstructionMethod, ...] = (find_swapped_blocks,)
 
 
 def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
-    """Reconstruct all damage that can be proven; returns the AOF, unchanged if none can, and the reconstructions."""
+    """Reconstruct all damage of an AOF that can be proven; returns (the AOF, the reconstructions).
+
+    If nothing can be reconstructed, the AOF is returned unchanged.
+    """
     parts, reconstructions = list(aof.parts), list[Reconstruction]()
     for index, part in enumerate(aof.parts):
         # The bytes around unreadable sectors prove nothing.
@@ -49,7 +52,7 @@ def reconstruct(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
 
 
 def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstruction]:
-    # Of one record alone, a changed length would look the same.
+    # In one command alone, a wrong length would look the same.
     is_guess = sum(piece.reason == RESTORED_REASON for piece in source.pieces) == 1
     for piece in source.pieces:
         if piece.reason:
@@ -58,9 +61,9 @@ def _reconstructions(index: int, source: PatchedSource) -> Iterator[Reconstructi
 
 
 class _PartReconstructor:
-    """Reconstructs one part, from damage to damage.
+    """Reconstructs the damage of one file of the AOF, in file order.
 
-    `pieces` are the reconstructed part up to `covered_end`, an offset in the file; `tries` counts damages.
+    `pieces` are the reconstructed file up to `covered_end`, an offset in the damaged file; `tries` counts damages.
     """
 
     def __init__(self, source: FileSource) -> None:
@@ -81,11 +84,12 @@ class _PartReconstructor:
         return PatchedSource(self.source, self.pieces)
 
     def _continue_from(self, start: int) -> int | None:
-        """Read from `start`, the end of a record, up to the end of the part.
+        """Read the file from offset `start`, where a command ends, and reconstruct the damage that is found.
 
-        After a reconstruction that reaches past its damage, returns the offset from where to read next; otherwise None.
+        After a reconstruction that reaches past its damage, returns the offset from where to read next; None at the end
+        of the file.
         """
-        before: Span | None = None  # the record that ends where the next tile begins
+        before: Span | None = None  # the command that ends where the next damage may begin
         for tile in read_tiles(self.source, command_table().names, start):
             if not isinstance(tile, Damage):
                 before = tile.record_span(tile.count - 1) if isinstance(tile, RecordBatch) else None
@@ -104,7 +108,10 @@ class _PartReconstructor:
         return None
 
     def _try_methods(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
-        """The pieces of the first method that explains the damage; `record_before` ends where it begins."""
+        """The pieces of the first reconstruction method that explains a damage; None if no method does.
+
+        `record_before` is the command that ends where the damage begins.
+        """
         self.tries += 1
         if record_before and pread(self.source, 1, record_before.start) == b"#":
             # An annotation that has lost its CR is still whole.
@@ -118,9 +125,9 @@ class _PartReconstructor:
         return found or self.bare_line_feeds.undo(damage, record_before)
 
     def _check_all_latin1(self) -> bool:
-        """Whether the whole file can have been converted from Latin-1 to UTF-8: all intact records are ASCII.
+        """Whether the whole file can have been converted from Latin-1 to UTF-8: all intact commands are ASCII.
 
-        One damaged record is not enough evidence: a length that is off by one looks the same.
+        One damaged command is not enough evidence: a length that is off by one looks the same.
         """
         if self._may_be_latin1 is None:
             headers_in_damage = 0
@@ -140,7 +147,10 @@ class _PartReconstructor:
             self.covered_end = end
 
     def _next_record_end(self, found: list[PatchPiece]) -> int | None:
-        """The file offset of the first record end at or after the end of the pieces; None if the part ends there."""
+        """The file offset of the first command end at or after the last reconstructed byte.
+
+        None if the file ends there.
+        """
         rest = PatchPiece(Span(self.covered_end, self.source.size), self.source.size - self.covered_end)
         view, reach = PatchedSource(self.source, [*found, rest]), sum(piece.size for piece in found)
         for tile in read_tiles(view, command_table().names, window=1 << 16):

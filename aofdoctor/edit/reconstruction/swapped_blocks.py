@@ -1,7 +1,7 @@
-"""Find two blocks of a file that were swapped, by which swap makes every record whole again.
+"""Find two blocks of a file that were swapped: the swap back must make every command whole again.
 
-The first block contains the first wrong byte.  Each later block of the same size is tried in its place.  A swap that
-makes all records whole, from before the first block to after the second, is proven if it is the only one.
+The first block contains the first wrong byte. Each later block of the same size is tried in its place. A swap that
+makes all commands whole, from before the first block to after the second, is proven if it is the only one.
 """
 
 import re
@@ -29,7 +29,10 @@ _SWAPPED_REASON = "two blocks had changed places"
 
 
 def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces from the start of a damage to the end of the second block; None if nothing is proven."""
+    """The reconstructed pieces from the start of a damage to the end of the second swapped block.
+
+    None if no swap of two blocks is proven.
+    """
     diagnosis = diagnose_record(ReadWindow(source), damage.span.start)
     if diagnosis.defect not in _SWAP_DEFECTS:
         return None
@@ -44,7 +47,7 @@ def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] 
 
 
 def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tuple[int, int, int]]:
-    """(start of the first block, start of the second, size) of blocks that would put valid bytes at the defect."""
+    """Yield (first block's offset, second block's offset, size) of swaps that would put valid bytes at the defect."""
     wrong, payload = diagnosis.end, diagnosis.end - diagnosis.declared_length
     for size in _SIZES:
         # A CRLF may be split between two blocks, so either block may be the wrong one.
@@ -60,7 +63,7 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
 
 
 def _swap_pieces(start: int, first: int, second: int, size: int) -> list[PatchPiece] | None:
-    """The file from `start` to the end of the second block, with the two blocks exchanged."""
+    """The pieces of the file from `start` to the end of the second block, with both blocks exchanged."""
     if first < start:
         return None
     spans = (
@@ -71,7 +74,7 @@ def _swap_pieces(start: int, first: int, second: int, size: int) -> list[PatchPi
 
 
 def _reads_cleanly(source: FileSource, pieces: list[PatchPiece]) -> bool:
-    """Whether every record up to the end of the pieces is whole, and has a command that servers know."""
+    """Whether every command up to the end of the pieces is whole and known to servers."""
     end = max(piece.span.end for piece in pieces)
     view = PatchedSource(source, [*pieces, PatchPiece(Span(end, source.size), source.size - end)])
     reach = sum(piece.size for piece in pieces)

@@ -1,4 +1,4 @@
-"""Reconstruct a damage caused by text mode: changed line ends, or a conversion from Latin-1 to UTF-8."""
+"""Reconstruct damage of an AOF by text mode: changed line ends, or a conversion from Latin-1 to UTF-8."""
 
 from aofdoctor.aof.diagnosis import diagnose_record
 from aofdoctor.aof.patched_source import PIECE_MAX, PatchPiece
@@ -18,12 +18,12 @@ _PIECE = 1 << 20
 
 
 def undo_line_ends(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces of a damage that changed line ends explain as a whole; None if they do not."""
+    """The reconstructed pieces of a damage if changed line ends explain all of it; otherwise None."""
     return _undo_modes(source, damage, (CR_LOST, CR_ADDED))
 
 
 def undo_latin1(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces of a damage that a conversion from Latin-1 to UTF-8 explains as a whole; None if not."""
+    """The reconstructed pieces of a damage if a conversion from Latin-1 to UTF-8 explains all of it; otherwise None."""
     return _undo_modes(source, damage, (LATIN1,))
 
 
@@ -34,7 +34,10 @@ def _undo_modes(source: FileSource, damage: Damage, modes: tuple[TextModeDamage,
 
 
 class _TextModeRegion:
-    """A damage read as one kind of text-mode damage: `at` is the offset reached, `end` the end of the damage."""
+    """Reads one damage as commands that text mode changed in one way.
+
+    `at` is the file offset reached, `end` the file offset where the damage ends.
+    """
 
     def __init__(self, source: FileSource, damage: Damage, mode: TextModeDamage) -> None:
         self.source, self.end, self.mode = source, damage.span.end, mode
@@ -57,7 +60,7 @@ class _TextModeRegion:
         return self.pieces if self._has_known_command() else None
 
     def _consume(self, data: bytes) -> bool:
-        """Add the runs at the start of `data`, up to the end of the damage; false if it starts with none."""
+        """Add the reconstructed runs at the start of `data`, up to the end of the damage; false if there is none."""
         before = self.at
         for run in self.mode.find_runs(data):
             self._add(run.source_size, run.size)
@@ -76,7 +79,7 @@ class _TextModeRegion:
             self.pieces.append(PatchPiece(span, size, self.mode, self.mode.reason))
 
     def _is_followed_by_record(self) -> bool:
-        """Whether a record follows the region, or the file ends, perhaps inside a truncated record."""
+        """Whether a command follows the damage, or the file ends, perhaps inside a truncated command."""
         if self.at < self.end:
             rest = self.end == self.source.size
             if rest:

@@ -1,6 +1,6 @@
-"""Replace each VADD with CAS that crashes Redis at load by the same command without CAS, of the same size.
+"""Replace each VADD with the option CAS that crashes Redis at load by a VADD without CAS of the same size.
 
-CAS only chooses the thread that computes the neighbours, so the result is the same.  The bytes of the option become
+CAS only chooses the thread that computes the neighbours, so the result is the same. The bytes of the option become
 leading zeros of a length, which every server accepts.
 """
 
@@ -20,7 +20,10 @@ VECTOR_ADD_REASON = "VADD without CAS"
 
 
 def replace_crashing_vector_adds(aof: AOF) -> tuple[AOF, list[Reconstruction]]:
-    """Return the AOF with the replacements, unchanged if there are none, and the replacements."""
+    """Replace the VADD commands that crash Redis at load; returns (the AOF, the replacements).
+
+    Without such a command the AOF is returned unchanged.
+    """
     pieces = _find_replacements(aof)
     parts = list(aof.parts)
     for index, found in pieces.items():
@@ -56,7 +59,7 @@ def _find_replacements(aof: AOF) -> dict[int, list[PatchPiece]]:
 
 
 def without_cas(record: bytes) -> bytes:
-    """Return a VADD record without its option CAS, with as many bytes."""
+    """Encode a VADD command without its option CAS, in the same number of bytes."""
     header_end = record.index(b"\n") + 1
     at, args, argv = header_end, [], []
     while at < len(record):
@@ -75,7 +78,7 @@ def without_cas(record: bytes) -> bytes:
 
 
 def _with_gaps(found: list[PatchPiece], size: int) -> list[PatchPiece]:
-    """Return the pieces with the unchanged ranges between them."""
+    """Add the unchanged ranges of the file between the replaced pieces; returns pieces that cover `size` bytes."""
     pieces, at = [], 0
     for piece in found:
         if piece.span.start > at:

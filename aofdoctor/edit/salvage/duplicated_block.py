@@ -1,7 +1,7 @@
-"""Find a block that was written twice in a row: where does the second copy end?
+"""Find a block of an AOF file that was written twice in a row, and where the second copy ends.
 
-The damage is where the copies meet, in the middle of a record.  Dropping the bytes from there to the same place in
-the second copy restores the file.  That is done only if every byte in between proves the repetition.
+The damage is where the copies meet, in the middle of a command. Dropping the bytes from there to the same place in the
+second copy restores the file. That is done only if every byte in between proves the repetition.
 """
 
 from aofdoctor.damage import Damage
@@ -12,7 +12,10 @@ _REACH = 1 << 15  # the largest block: pages, sectors and buffers are smaller
 
 
 def duplicated_block_end(source: Source, damage: Damage) -> int | None:
-    """The end of the second copy of a block, counted from the start of the damage; None unless it is proven."""
+    """The file offset up to which a duplicated block must be dropped, from the start of the damage on.
+
+    None unless the duplication is proven.
+    """
     start, resync = damage.span
     if start < _KEY or resync - start > _REACH:
         return None
@@ -42,5 +45,5 @@ def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
 
 
 def _common_prefix_length(left: bytes, right: bytes) -> int:
-    """The length of the common prefix."""
+    """The number of equal bytes at the start of two byte strings."""
     return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))

@@ -1,4 +1,4 @@
-"""Plan a salvage without writing it: how much `repair --salvage` would keep, for the report of `check`."""
+"""Estimate how much `repair --salvage` would keep, without writing anything, for the report of `check`."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from aofdoctor.errors import AofdoctorError
 
 
 class SalvageEstimate(NamedTuple):
-    """What a salvage keeps: the keys of RDBs (None if unknown), commands and bytes of its output.
+    """What `repair --salvage` would keep: keys of RDBs (None if unknown), commands and bytes of the output.
 
     `has_rdb`: the AOF has an RDB, or should have one.
     """
@@ -31,12 +31,12 @@ class SalvageEstimate(NamedTuple):
 
     @classmethod
     def of_plan(cls, plan: Plan) -> "SalvageEstimate":
-        """The totals of a plan's output."""
+        """Create the estimate from the totals of a salvage plan."""
         return cls(plan.keys.after, plan.commands_after, plan.size - plan.dropped_bytes, bool(plan.keys.by_part))
 
 
 def estimate_salvage(report: Report) -> SalvageEstimate | None:
-    """Plan the salvage of a damaged AOF; None if it is not damaged, is a pipe, or cannot be salvaged."""
+    """Estimate what a salvage of a damaged AOF keeps; None if undamaged, a pipe, or not salvageable."""
     if not needs_salvage(report) or any(part.size is None for part in report.aof.existing_parts):
         return None
     try:

@@ -1,7 +1,7 @@
-"""Rebuild the file set of a multi part AOF: the manifest from the names of the files, and the files that were swapped.
+"""Rebuild the file set of a multi-part AOF: a lost manifest, from the file names, and the order of swapped files.
 
-A server names its files PREFIX.SEQ.base|incr.aof|rdb and increases the numbers.  So it would have listed the newest
-base and the incremental files in order.  Everything that is inferred is reported in a note.
+A server names its files PREFIX.SEQ.base|incr.aof|rdb and increases the numbers. So it would have listed the newest base
+and the incremental files in order. Everything that is inferred is reported in a note.
 """
 
 import os
@@ -18,7 +18,7 @@ from aofdoctor.source import pread
 
 
 def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
-    """Rebuild the manifest if it is missing or damaged; returns the AOF and notes about what was inferred.
+    """Rebuild the manifest of an AOF if it is missing or damaged; returns (the AOF, notes about what was inferred).
 
     An AOF with a sound manifest is returned unchanged, without notes.
     """
@@ -57,7 +57,7 @@ def rebuild_manifest(aof: AOF) -> tuple[AOF, list[str]]:
 
 
 def with_parts(aof: AOF, parts: list[AofPart]) -> AOF:
-    """The AOF with other parts in load order and a new manifest that lists them; the other files become unlisted."""
+    """Return the AOF with other files in load order, and a new manifest; the remaining files become unlisted."""
     data = b"".join(_line(part, seq) for part, seq in _with_sequence_numbers(parts))
     path = aof.manifest_path
     if path is None and aof.directory is not None and parts:
@@ -76,7 +76,7 @@ def _manifest_defect(aof: AOF) -> str:
 
 
 def _unlisted_members(aof: AOF, unlisted: list[AofPart]) -> list[AofPart]:
-    """The unlisted files that must have been in a sound manifest before: a missing base, and skipped numbers.
+    """The files of an AOF that its manifest must have listed before: a missing base, and skipped numbers.
 
     A server writes to an incremental file only after it has listed it.  So a file that has content, and the number
     after the last one, was listed too.
@@ -97,7 +97,7 @@ def _inclusion_reason(part: AofPart, aof: AOF, is_unusable: bool) -> str:
 
 
 def _order_parts(parts: list[AofPart], is_unusable: bool) -> list[AofPart]:
-    """The parts in load order: one base, then the incremental files by number, each once.
+    """Put the files of an AOF in load order: one base, then the incremental files by number, each once.
 
     A listed base is preferred, then an intact one, then the newest.  Every rewrite increases the numbers of both kinds
     by at least one, so the content of an incremental file with a smaller number than the base is in the base (aof.c,
@@ -110,7 +110,7 @@ def _order_parts(parts: list[AofPart], is_unusable: bool) -> list[AofPart]:
 
 
 def _is_sound_base(part: AofPart) -> bool:
-    """Whether a base is an intact RDB, or begins with a command."""
+    """Whether a base file is an intact RDB, or begins with a command."""
     if part.source is None:
         return False
     if is_rdb(part.source):
@@ -127,7 +127,7 @@ def _exclusion_reason(part: AofPart, parts: list[AofPart]) -> str:
 
 
 def _with_sequence_numbers(parts: list[AofPart]) -> list[tuple[AofPart, int]]:
-    """(part, number for the manifest): the part's own number, or a larger one if the numbers would not increase."""
+    """(file, its number in the manifest): the number in its name, or a larger one if numbers would not increase."""
     out: list[tuple[AofPart, int]] = []
     for part in parts:
         least = out[-1][1] + 1 if out and out[-1][0].type == part.type else 1
@@ -140,7 +140,7 @@ def _line(part: AofPart, seq: int) -> bytes:
 
 
 def _prefix(parts: list[AofPart]) -> str:
-    """The appendfilename of a set: the beginning of its numbered names; a base can have any other name."""
+    """The appendfilename of an AOF: the beginning of its numbered file names; a base can have any other name."""
     return next((match["set"] for part in parts if (match := PART_NAME.match(part.name))), parts[0].name)
 
 
@@ -148,7 +148,7 @@ def _prefix(parts: list[AofPart]) -> str:
 
 
 def restore_part_order(report: Report) -> tuple[AOF, list[str]]:
-    """Undo a swap of files that their contents prove; returns the AOF and notes about what was moved.
+    """Undo a swap of AOF files that their contents prove; returns (the AOF, notes about what was moved).
 
     An RDB proves that it is the base.  The order of incremental files is not changed, even if their #TS annotations
     are out of order: a clock that was set back looks the same, and check reports it.
@@ -164,7 +164,7 @@ def restore_part_order(report: Report) -> tuple[AOF, list[str]]:
 
 
 def _swap_misplaced_base(parts: list[PartReport]) -> list[PartReport]:
-    """The parts with the only RDB moved to the only base that is named .rdb."""
+    """The files of an AOF with the only RDB moved to the only base that is named .rdb."""
     base = [i for i, part in enumerate(parts) if part.part.type == "base" and part.part.name.endswith(".rdb")]
     rdb = [i for i, part in enumerate(parts) if part.preamble and part.preamble.complete]
     if len(base) == 1 and len(rdb) == 1 and base != rdb and _is_base_rdb(parts[rdb[0]]):
@@ -173,5 +173,8 @@ def _swap_misplaced_base(parts: list[PartReport]) -> list[PartReport]:
 
 
 def _is_base_rdb(part: PartReport) -> bool:
-    """Whether a part is the RDB of a base file: servers write `aof-base` to it, and no commands (rdb.c, 7.0)."""
+    """Whether a file of an AOF is the RDB of a base file.
+
+    Servers write the field `aof-base` to such an RDB, and no commands after it (rdb.c, 7.0).
+    """
     return part.preamble is not None and part.preamble.aux.get(b"aof-base") == b"1" and part.commands == 0

@@ -1,7 +1,8 @@
-"""Choose the files of a multi-part AOF if its manifest cannot be right: the best generation of all files found.
+"""Choose the files of a multi-part AOF if its manifest cannot be right: the generation that holds the most data.
 
-What each generation gives is decided by check/neighbours/weighing.py.  Here the choice becomes a file set with a new
-manifest, and every file that was found or is missing gets a note with the reason.
+A generation is a base file with its incremental files. Which data each generation holds is decided by
+check/neighbours/weighing.py. Here the choice becomes a file set with a new manifest, and every file that was found or
+is missing gets a note with the reason.
 """
 
 from collections.abc import Iterator
@@ -27,9 +28,9 @@ _FILES_NAMED_MAX = 20
 
 
 def choose_generation(aof: AOF, report: Report) -> tuple[list[AofPart], list[str]] | None:
-    """Return the parts of the best generation and notes, if it gives more than the parts that `report` examined.
+    """The files of the best generation with notes, if it holds more than the files that `report` examined.
 
-    `aof` is the file set as it was found.  None if its manifest can be followed, or no generation gives more.
+    `aof` is the file set as it was found. None if its manifest can be followed, or no generation holds more.
     """
     read = content_reader(_UNLIMITED)
     is_damaged = any(damage.kind is not DamageKind.IN_FLIGHT for part in report.parts for damage in part.damage)
@@ -87,7 +88,7 @@ def _reason(part: AofPart, best: WeighedGeneration, read: ReadContent) -> str:
 
 
 def _neighbour_note(neighbour: Neighbour, best: WeighedGeneration) -> str:
-    """Return a note about a file beside the set that holds more keys than the new set, or nothing."""
+    """A note about a file next to the AOF that holds more keys than the new file set; none if it does not."""
     if neighbour.content.keys <= best.keys:
         return ""
     path = text.display_path(str(neighbour.path))

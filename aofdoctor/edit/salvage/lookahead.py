@@ -1,4 +1,4 @@
-"""Search ahead among whole records: where a transaction ends, and where the database is known again."""
+"""Search forward among whole commands: for the end of a transaction, or for the next certain database."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _SMALL_WINDOW = 1 << 14
 
 
 class Lookahead:
-    """Reads one part ahead from any record, independent of the main pass over it."""
+    """Reads one file of an AOF forward from any command, independent of the main pass over the file."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -22,7 +22,7 @@ class Lookahead:
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
 
     def count_commands(self, span: Span) -> int:
-        """The number of whole commands that begin in a byte range, which starts at a record."""
+        """The number of whole commands that begin in a byte range, which starts at a command."""
         count = 0
         for batch in self.batches(span.start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
@@ -32,7 +32,7 @@ class Lookahead:
         return count
 
     def batches(self, start: int) -> Iterator[RecordBatch]:
-        """The whole records from `start`; the first reads are small, because most searches end soon."""
+        """Yield the whole commands from file offset `start`; the first reads are small, as most searches end soon."""
         at = start
         for batch in read_batches(self.source, command_table().names, start, window=_SMALL_WINDOW):
             yield batch
@@ -42,9 +42,9 @@ class Lookahead:
                 return
 
     def find_first(self, start: int, *ids: int) -> tuple[int, Span]:
-        """(id, span) of the first command with one of the ids.
+        """(command id, byte range) of the first command from offset `start` that has one of the ids.
 
-        If damage or the end of the part comes first: 0, and an empty span there.
+        If damage or the end of the file comes first: 0, and an empty range there.
         """
         end = start
         for batch in self.batches(start):
@@ -55,7 +55,10 @@ class Lookahead:
         return 0, Span(end, end)
 
     def next_known_database(self, start: int) -> int:
-        """The offset where the selected database is known again: at a SELECT, or at the MULTI directly before it."""
+        """The file offset where the selected database is certain again.
+
+        That is at a SELECT, or at the MULTI directly before it.
+        """
         while True:
             number, span = self.find_first(start, self.select, self.multi)
             if number != self.multi:
@@ -69,7 +72,7 @@ class Lookahead:
 
 
 def find_id(batch: RecordBatch, number: int, start: int, end: int) -> int:
-    """The index of the first record with an id in [start, end); `end` if there is none."""
+    """The index in a batch of the first command with id `number` in [start, end); `end` if there is none."""
     try:
         return batch.ids.index(number, start, end)
     except ValueError:

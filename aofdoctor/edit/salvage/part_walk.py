@@ -1,6 +1,6 @@
-"""Salvage one part: find what has to be dropped because of damage, in order.
+"""Salvage one file of an AOF: find the byte ranges to drop because of damage, in file order.
 
-A transaction that damage has torn is dropped from its MULTI to its EXEC, as far as either is left.  SELECT is never
+A transaction that damage has torn is dropped from its MULTI to its EXEC, as far as either is left. SELECT is never
 dropped, so that the commands after it run in the database that the server had selected.
 """
 
@@ -32,14 +32,14 @@ DUPLICATED_BLOCK_REASON = "doubled block"
 
 @dataclass(slots=True)
 class GuessedCommands:
-    """The number of kept commands that run in a guessed database, and the place of the first of them."""
+    """The number of kept commands in a guessed database (a SELECT may be lost), and the first one's position."""
 
     count: int = 0
     first_place: tuple[int, int] = (0, 0)  # (index of the part in load order, offset)
 
 
 class PartSalvager:
-    """Finds the drops of one part; everything before `decided_end` has been dropped or kept for good.
+    """Finds the byte ranges to drop in one damaged file; everything before `decided_end` has been decided.
 
     With `has_restarts`, the transactions that a restart tore are found by a reader of their own, which reads ahead:
     what follows a transaction proves that it is torn.
@@ -68,7 +68,7 @@ class PartSalvager:
         self.decided_end = 0
 
     def drops(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
-        """The drops of the part in order.
+        """Yield the byte ranges of the file to drop, in order.
 
         `spliced` is the damaged RDB at its head if some of it is kept; `complete` says whether the RDB's end was found.
         """
@@ -120,7 +120,7 @@ class PartSalvager:
         yield from self._drops_after_gap(damage.span.end)
 
     def _reads_cleanly_to(self, start: int, end: int) -> bool:
-        """Whether whole records fill a byte range: no other damage, and so no other heuristic, claims a part of it."""
+        """Whether whole commands fill the byte range from `start` to `end`, without other damage."""
         at = start
         for batch in self.lookahead.batches(start):
             first_after = bisect_left(batch.edges, end - batch.base, 0, batch.count + 1)
@@ -130,7 +130,7 @@ class PartSalvager:
         return at == end
 
     def _drops_after_gap(self, end: int) -> Iterator[Drop]:
-        """Drops after a gap in the log, which ends at `end`: the database and the transaction are unknown there."""
+        """Yield the drops after a gap in the file, which ends at `end`: database and transaction are unknown there."""
         self.tracker.mark_unknown()
         number, span = self.lookahead.find_first(end, self.exec, self.multi)
         if number == self.exec:
@@ -170,7 +170,7 @@ class PartSalvager:
         yield from self._torn_by_restart_before(batch.span.end)
 
     def _drops_of_single_record(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
-        """Drop a record outside of transactions, and the commands after it if it may have been MULTI or SELECT."""
+        """Drop a command outside of transactions, and the commands after it if it may have been MULTI or SELECT."""
         span = batch.record_span(i)
         argv = batch.argv(i) if not batch.oversized and batch.ids[i] != ANNOTATION and batch.argc[i] <= 2 else []
         if len(argv) == 1 and len(argv[0]) == len(b"MULTI"):
@@ -193,13 +193,16 @@ class PartSalvager:
         self.guessed_commands.count += commands
 
     def _transaction_start(self, batch: RecordBatch, i: int) -> int:
-        """The offset where the transaction of a record begins, or an offset before `decided_end`."""
+        """The file offset where the transaction of command `i` begins, or an offset before `decided_end`."""
         # The search stops at decided_end: without that, many drops in one transaction would take quadratic time.
         lowest = max(0, bisect_left(batch.edges, self.decided_end - batch.base, 0, batch.count) - 1)
         return multi_offset(batch, self.tracker.tx, i, self.open_before, lowest)
 
     def _open_multi_at(self, multi: int, end: int) -> int | None:
-        """The offset of the MULTI that is open at `end`, or None; not `multi` if that has been dropped."""
+        """The file offset of the transaction's MULTI that is still open at offset `end`; None if there is none.
+
+        `multi` is returned unless it is before `decided_end`; then the commands after `decided_end` are searched.
+        """
         if multi >= self.decided_end:
             return multi
         open_multi: int | None = None
@@ -214,7 +217,7 @@ class PartSalvager:
         return open_multi
 
     def _count_guessed_in_batch(self, batch: RecordBatch) -> None:
-        """Count the kept commands of a batch up to its first SELECT."""
+        """Count the kept commands of a batch that run in a guessed database: those up to its first SELECT."""
         for i in range(batch.count):
             if batch.ids[i] == self.select:
                 return
@@ -225,13 +228,13 @@ class PartSalvager:
     # -- making drops --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
-        """Drop the bytes of a range that have not been decided yet."""
+        """Drop the bytes of a range that have not yet been decided to be dropped or kept."""
         start, self.decided_end = max(span.start, self.decided_end), max(self.decided_end, span.end)
         if start < span.end:
             yield Drop(self.index, Span(start, span.end), commands, reason)
 
     def _drop_block(self, span: Span, reason: str) -> Iterator[Drop]:
-        """Drop all records in a byte range but SELECT, after `decided_end`."""
+        """Drop all commands in a byte range except SELECT, as far as they are after `decided_end`."""
         start = max(span.start, self.decided_end)
         for batch in self.lookahead.batches(start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
@@ -251,7 +254,10 @@ class PartSalvager:
 
 
 def _rejection_reason(batch: RecordBatch, i: int, drop_unknown: bool) -> str:
-    """Why a record is dropped: no server version accepts it, or its name is unknown; empty if it is kept."""
+    """Why salvage drops a whole command; empty if it is kept.
+
+    It is dropped if no server version accepts it, or, with `drop_unknown`, if its name is unknown.
+    """
     if batch.ids[i] == ANNOTATION:
         return "annotation longer than a server's line buffer" if batch.record_span(i).size > ANNOTATION_MAX else ""
     if batch.ids[i] != UNKNOWN:

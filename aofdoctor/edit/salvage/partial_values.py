@@ -1,7 +1,7 @@
-"""Keep the readable elements of damaged collections: what precedes the defect, encoded again as a plain value.
+"""Keep the readable elements of damaged collections in an RDB: those before the defect, encoded as a plain value.
 
-The new keys are placed before the RDB's new end.  Lists, sets, sorted sets and hashes have a
-form that every server version reads; of strings, streams, arrays and values of modules nothing is kept.
+The new keys are placed before the RDB's new EOF opcode. Lists, sets, sorted sets and hashes have a form that every
+server version reads; of strings, streams, arrays and values of modules nothing is kept.
 """
 
 import math
@@ -25,7 +25,10 @@ _PLAIN_TYPES = {"list": RdbType.LIST, "set": RdbType.SET, "hash": RdbType.HASH, 
 
 
 class PartialKey(NamedTuple):
-    """A damaged key encoded again: the number of its elements, and the bytes of the key with its database before it."""
+    """A damaged RDB key with its readable elements encoded again.
+
+    It has the number of its elements, and the bytes of the key with its SELECTDB before it.
+    """
 
     key: DamagedKey
     elements: int
@@ -33,7 +36,7 @@ class PartialKey(NamedTuple):
 
 
 def readable_parts(source: Source, keys: list[DamagedKey], magic: bytes) -> list[PartialKey]:
-    """Return what can be read of damaged keys, each name once; keys without a readable element are not among them."""
+    """The readable elements of damaged RDB keys, encoded again, each name once; keys without any are left out."""
     out, names, size = list[PartialKey](), set[tuple[int, bytes]](), 0
     for key in keys:
         if key.is_library or key.db < 0 or key.reason == DUPLICATE_KEY_REASON or (key.db, key.name) in names:
@@ -70,7 +73,7 @@ def _readable_part(source: Source, key: DamagedKey, magic: bytes) -> PartialKey 
 
 
 def _elements(source: Source, value: ValueRef, width: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the elements of a value up to its defect."""
+    """Yield the elements of a collection in an RDB up to its defect."""
     try:
         for run in flat_elements(Cursor(source), value):
             items = iter(run)
@@ -81,7 +84,7 @@ def _elements(source: Source, value: ValueRef, width: int) -> Iterator[tuple[Any
 
 
 def _encode_element(kind: RdbType, element: tuple[Any, ...]) -> bytes | None:
-    """Return an element in plain form; None if it is too large, or a score that no server loads."""
+    """Encode an element of a collection in plain form; None if it is too large, or a score that no server loads."""
     strings = element[:2] if kind is RdbType.HASH else element[:1]
     if not all(isinstance(item, bytes) for item in strings):
         return None
@@ -95,7 +98,10 @@ def _encode_element(kind: RdbType, element: tuple[Any, ...]) -> bytes | None:
 
 
 def _score_text(score: float) -> bytes:
-    """Return a score as older RDB versions have it: a size and digits, or one byte for the infinities."""
+    """Encode a sorted set's score as text, as older RDB versions do.
+
+    It is a size byte and digits, or one byte for an infinity.
+    """
     if math.isinf(score):
         return b"\xfe" if score > 0 else b"\xff"
     digits = b"%.17g" % score

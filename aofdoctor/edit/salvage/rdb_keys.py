@@ -41,7 +41,7 @@ def salvage_rdb(
     key_filter: KeyFilter | None = None,
     partial_values: bool = False,
 ) -> tuple[SplicedRdb, SalvageCounts] | None:
-    """The part with the readable items of its damaged RDB, and their counts; only keys that pass `key_filter`.
+    """Keep the readable items of a file's damaged RDB, with their counts; only keys that pass `key_filter`.
 
     With `partial_values`, the readable elements of damaged collections are kept as well.
 
@@ -83,7 +83,7 @@ def salvage_rdb(
 
 
 def _readable_parts(source: Source, rdb: Preamble, survey: FirstPass, strict: bool) -> list[PartialKey]:
-    """The readable parts of damaged keys that have no name in common with a key that is kept."""
+    """The readable elements of damaged keys, except keys that have the same name as a kept key."""
     examiner = RdbExaminer(source, rdb, survey, strict)
     for _ in examiner.item_verdicts():
         pass
@@ -93,7 +93,7 @@ def _readable_parts(source: Source, rdb: Preamble, survey: FirstPass, strict: bo
 
 
 def _restore_changed_byte(source: FileSource, rdb: Preamble) -> FileSource | PatchedSource:
-    """The source with the one changed byte restored if the checksum proves it, and if it is in no key.
+    """The source with one changed byte of its RDB restored, if the checksum proves the byte and it is in no key.
 
     Before, between and after the keys a wrong byte can move all keys to another database, or stop the load.
     """
@@ -106,7 +106,7 @@ def _restore_changed_byte(source: FileSource, rdb: Preamble) -> FileSource | Pat
 
 
 def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> str:
-    """The note of a plan about a salvaged RDB."""
+    """The note of a plan that says how much of a damaged RDB is kept."""
     defect = f" ({rdb.note})" if rdb.note else ""
     words = f"the RDB of {text.display_path(name)} is damaged{defect}: "
     words += f"{text.format_count(counts.keys, 'key')} of it can be read"
@@ -122,7 +122,7 @@ def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> st
 
 
 def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
-    """The notes of a plan that name the keys and libraries of an RDB which are left out."""
+    """The notes of a plan that name the keys and function libraries of a damaged RDB that are left out."""
     notes = [
         f"{text.display_path(name)}: {describe_damaged_key(key, counts.partial.get(key.span.start, 0))}"
         for key in counts.damaged[:_NAMED_MAX]
@@ -134,7 +134,7 @@ def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
 
 
 def describe_damaged_key(key: DamagedKey, kept: int = 0) -> str:
-    """One key or library that is left out, and why, or of which `kept` elements are kept."""
+    """The text about one RDB key or library that is left out, with the reason, or of which `kept` elements are kept."""
     place = f"at {key.span.start}"
     if key.is_library:
         return f"function library {text.quote(key.name)} {place} is left out: {key.reason}"

@@ -1,7 +1,7 @@
-"""Remove items from an RDB at the head of a part, and give the RDB a new end with the right checksum.
+"""Remove items from an RDB at the start of an AOF file, and give it a new EOF opcode and checksum.
 
-Kept items are copied byte for byte.  The new end is inserted after all dropped bytes in a `PatchedSource` view of the
-part.  So the drops of an RDB are like any others: they can be kept next to the output, and found again.
+Kept items are copied byte for byte. The new end is inserted after all dropped bytes in a `PatchedSource` view of the
+file. So the drops of an RDB are like any others: they can be kept in OUT.lost, and found again.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ ItemVerdicts = Callable[[], Iterator[tuple[Span, str]]]
 
 
 class SplicedRdb(NamedTuple):
-    """A part with an RDB from which items were removed.
+    """A file of the AOF with an RDB from which items were removed.
 
     `source` is the part with the RDB's new end inserted before offset `end`; `drops` are the drops of the RDB in it.
     `reconstructions` are the inserted end, and a corrected magic.
@@ -41,9 +41,10 @@ class SplicedRdb(NamedTuple):
 def splice_rdb(
     index: int, source: FileSource | PatchedSource, end: int, item_verdicts: ItemVerdicts, added: bytes = b""
 ) -> SplicedRdb:
-    """Splice the RDB of part `index`, which ends at offset `end` of the source, to the kept items and a new end.
+    """Remove the unwanted items of an RDB, and insert a new EOF opcode and checksum.
 
-    `added` are encoded keys that are placed before the new end.
+    The RDB is that of the file with `index`, and ends at file offset `end`. `added` are encoded keys that are placed
+    before the new EOF opcode.
     """
     tail = _new_end(source, end, item_verdicts, added)
     view = _insert(source, end, tail)
@@ -63,7 +64,7 @@ def splice_rdb(
 
 
 def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
-    """The source with another byte at an offset."""
+    """A view of the source with another byte at a file offset."""
     changed = Replacement(bytes((byte,)))
     pieces = [
         PatchPiece(Span(0, offset), offset),
@@ -74,7 +75,7 @@ def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
-    """The source with another magic at its start."""
+    """A view of the source with another RDB magic at its start."""
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
@@ -85,7 +86,7 @@ def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSo
 
 
 def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
-    """The verdicts, with a drop for any bytes between the last of them and the end."""
+    """The verdicts on RDB items, then a drop for any bytes between the last item and the end of the RDB."""
     at = 0
     for span, why in item_verdicts:
         yield span, why
@@ -95,7 +96,7 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
 
 
 def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes) -> bytes:
-    """The added keys, the EOF opcode, and the checksum of all that is kept if the version has checksums."""
+    """The bytes of the RDB's new end: added keys, EOF opcode, and the checksum if the RDB version has one."""
     last = added + bytes([Opcode.EOF])
     if not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return last
@@ -107,7 +108,7 @@ def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes
 
 
 def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
-    """Join adjacent spans."""
+    """Join adjacent byte ranges."""
     held: Span | None = None
     for span in spans:
         if held and held.end == span.start:
@@ -121,7 +122,7 @@ def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
 
 
 def _insert(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
-    """The source with bytes inserted at an offset."""
+    """A view of the source with `data` inserted at file offset `at`."""
     pieces = source.pieces if isinstance(source, PatchedSource) else [PatchPiece(Span(0, source.size), source.size)]
     out: list[PatchPiece] = []
     start = 0

@@ -1,7 +1,7 @@
-"""Plan repair --salvage: keep every intact command before and after every damage, and transactions whole or not at all.
+"""Plan `repair --salvage`: keep every intact command before and after damage, and transactions whole or not at all.
 
-part_walk.py finds the drops of one part.  Where damage may have destroyed a SELECT, the database of the commands
-after it is a guess: the plan counts these commands, and a strict salvage drops them.
+part_walk.py finds the drops of one file. Where damage may have destroyed a SELECT, the database of the commands after
+it is a guess: the plan counts these commands, and a strict salvage drops them.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ ExamineAof = Callable[[AOF], Report]
 def plan_salvage(
     aof: AOF, examine: ExamineAof, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
 ) -> tuple[Plan, Report]:
-    """Plan a salvage: find the best file set, undo swapped files, reconstruct damage, then drop what is left of it.
+    """Plan `repair --salvage`: find the best file set, undo swapped files, reconstruct damage, then drop the rest.
 
     A manifest that cannot be used is rebuilt, and another generation is chosen if it gives more than the listed files.
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
@@ -66,7 +66,7 @@ def plan_salvage(
 def plan_salvage_drops(
     report: Report, strict: bool = False, drop_unknown: bool = False, partial_values: bool = False
 ) -> Plan:
-    """Plan to drop the damaged bytes of a report, and keep everything else."""
+    """Plan to drop the damaged bytes that a report of `check` lists, and keep everything else."""
     require_parts(report)
     guessed_commands, spliced_rdbs = GuessedCommands(), _splice_damaged_rdbs(report, strict, partial_values)
     aof = replace(
@@ -99,14 +99,17 @@ def plan_salvage_drops(
 
 
 def rdb_keys(report: Report) -> dict[int, int | None]:
-    """The number of keys of each RDB, by index of its part in load order; None if unknown, as for a missing base."""
+    """The number of keys of each RDB, by index of its file in load order; None if unknown, as for a missing base."""
     keys = {i: readable_keys(part.preamble) for i, part in enumerate(report.parts) if part.preamble}
     missing = [i for i, part in enumerate(report.parts) if part.part.type == "base" and not part.part.exists]
     return keys | dict.fromkeys(missing)
 
 
 def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int, RdbKeys]:
-    """The keys of each RDB before and after a salvage; a damaged RDB of which nothing can be read has none after it."""
+    """The numbers of keys of each RDB before and after a salvage, by index of its file.
+
+    A damaged RDB of which nothing can be read has none after it.
+    """
     before = rdb_keys(report)
     return {i: RdbKeys(keys, counts[i].keys if i in counts else keys or 0) for i, keys in before.items()}
 
@@ -114,7 +117,7 @@ def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int
 def _splice_damaged_rdbs(
     report: Report, strict: bool, partial_values: bool
 ) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
-    """The readable items of each damaged RDB, by index of the part in load order."""
+    """The readable items of each damaged RDB with their counts, by index of the file in load order."""
     spliced_rdbs = {}
     for index, part in enumerate(report.parts):
         source = part.part.source
@@ -127,7 +130,7 @@ def _splice_damaged_rdbs(
 
 
 def _has_defects(part: PartReport) -> bool:
-    """Whether an intact RDB contains a key or library that no server loads."""
+    """Whether an intact RDB contains a key or function library that no server loads."""
     return part.rdb_contents is not None and part.rdb_contents.damaged_count > 0
 
 
@@ -137,7 +140,7 @@ def _has_complete_rdb(report: Report, index: int) -> bool:
 
 
 def _has_torn_transaction(report: Report, index: int) -> bool:
-    """Whether a restart tore a transaction in a part, as far as the report lists its damage."""
+    """Whether a server restart tore a transaction in a file, as far as the report lists its damage."""
     part = report.parts[index]
     hidden = part.damage_count > len(part.damage)
     return hidden or any(damage.kind is DamageKind.TORN_TRANSACTION for damage in part.damage)
