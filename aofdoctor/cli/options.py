@@ -20,6 +20,8 @@ from aofdoctor.server.command_table import command_table
 from aofdoctor.server.versions import VERSIONS
 
 _OTHER_SETS_NAMED = 3
+LARGEST_COUNT = (1 << 31) - 1  # of records, neighbours or databases that an option may ask for
+LARGEST_SIZE = (1 << 63) - 1  # in bytes
 
 
 def _require_nonempty_name(value: str | None) -> str | None:
@@ -76,7 +78,7 @@ ProveOption = Annotated[
 HashOption = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]
 CmdOption = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
 KeyOption = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]
-DbOption = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, help="Commands in this database.")]
+DbOption = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, max=LARGEST_COUNT, help="Commands in this database.")]
 EffectOption = Annotated[
     list[str] | None,
     typer.Option("--effect", metavar="WHAT", help="flush, delete, expire, rename, write, script, tx, select, admin."),
@@ -85,7 +87,7 @@ GrepOption = Annotated[
     list[str] | None, typer.Option("--grep", metavar="REGEX", help="Commands with such an argument.")
 ]
 MinSizeOption = Annotated[
-    int, typer.Option("--min-size", metavar="BYTES", min=0, help="Records of at least this size.")
+    int, typer.Option("--min-size", metavar="BYTES", min=0, max=LARGEST_SIZE, help="Records of at least this size.")
 ]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="POSITION", help="From this record on.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="POSITION", help="Up to and with this record.")]

@@ -81,7 +81,7 @@ class CommandTable:
 
     def find_by_name(self, name: str) -> CommandSpec | None:
         """Return the command with a name, or None; a subcommand can be written with a space or a bar."""
-        number = self.names.ids.get(name.strip().lower().replace(" ", "|").encode())
+        number = self.names.ids.get(name.strip().lower().replace(" ", "|").encode("utf-8", "surrogateescape"))
         return self.get(number) if number else None
 
     def ids_of(self, names: frozenset[str]) -> frozenset[int]:
