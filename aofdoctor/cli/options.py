@@ -78,7 +78,9 @@ ProveOption = Annotated[
 HashOption = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]
 CmdOption = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]
 KeyOption = Annotated[list[str] | None, typer.Option("--key", metavar="GLOB", help="Commands with such a key.")]
-DbOption = Annotated[list[int] | None, typer.Option("--db", metavar="N", min=0, max=LARGEST_COUNT, help="Commands in this database.")]
+DbOption = Annotated[
+    list[int] | None, typer.Option("--db", metavar="N", min=0, max=LARGEST_COUNT, help="Commands in this database.")
+]
 EffectOption = Annotated[
     list[str] | None,
     typer.Option("--effect", metavar="WHAT", help="flush, delete, expire, rename, write, script, tx, select, admin."),

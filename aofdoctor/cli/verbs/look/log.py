@@ -49,7 +49,10 @@ class OutputFormat(StrEnum):
 @options.with_selection_options
 def log(
     path: options.PathArgument,
-    count: Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, max=options.LARGEST_COUNT, help="Only the last N.")] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("-n", "--lines", metavar="N", min=0, max=options.LARGEST_COUNT, help="Only the last N."),
+    ] = None,
     tail: Annotated[
         bool, typer.Option("--tail", help="Read from the end, not the whole file; ten lines unless -n says otherwise.")
     ] = False,

@@ -26,7 +26,9 @@ Exit status: 0 shown; 1 it is damage; 2 no such position; 3 could not read; 130 
 def show(
     path: options.PathArgument,
     at: Annotated[str, typer.Argument(metavar="POSITION", help="PART@1234, PART@0x4d2, or #17.")],
-    around: Annotated[int, typer.Option("--around", "-C", metavar="N", min=0, max=options.LARGEST_COUNT, help="Neighbours to show.")] = 3,
+    around: Annotated[
+        int, typer.Option("--around", "-C", metavar="N", min=0, max=options.LARGEST_COUNT, help="Neighbours to show.")
+    ] = 3,
     json: options.JsonOption = False,
 ) -> None:
     """One record in full: arguments, bytes, database, transaction, time, neighbours.
