@@ -16,8 +16,8 @@ MANY_KEYS = 100  # deleted keys of one prefix that are worth a finding
 _PREFIXES_MAX = 4096
 _PREFIX_SIZE_MAX = 64
 _SMALL_LOG = 1 << 27  # bytes; a small log is scanned in a fraction of a second, so more keys may be read
-_READS_OF_SMALL_LOG, _READS_OF_LARGE_LOG = 10_000, 2_000
-_READS_AT_ONCE = 20  # in a large log, batches are skipped until this number may be read
+_READS_OF_SMALL_LOG, _READS_OF_LARGE_LOG = 10_000, 1_000
+_READS_AT_ONCE = 100  # in a large log, batches are skipped until this number may be read
 _ADJACENT = 32  # adjacent deletions that begin a run
 _ROW_GAP_MAX = 2  # records between two deletions of a row in a log without times
 

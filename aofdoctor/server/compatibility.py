@@ -96,7 +96,18 @@ def _containers(version_name: str) -> frozenset[str]:
 
 
 def command_rejection(version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes) -> Rejection | None:
-    """Return why the version does not execute the command, or None if it does."""
+    """Return why the version does not execute the command, or None if it does; `name` is needed without a command."""
+    return (
+        _known_rejection(version.name, command.id, argc) if command else _command_rejection(version, None, argc, name)
+    )
+
+
+@functools.lru_cache(1024)  # asked for every SELECT of a log
+def _known_rejection(version_name: str, command_id: int, argc: int) -> Rejection | None:
+    return _command_rejection(VERSIONS[version_name], command_table().get(command_id), argc, b"")
+
+
+def _command_rejection(version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes) -> Rejection | None:
     shown = command.name.replace("|", " ").upper() if command else text.quote(name[:64])
     if command and command.container and not version.reads_manifest:
         command = command_table().find_by_name(command.container)
