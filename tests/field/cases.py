@@ -15,11 +15,16 @@ NEEDS_FIELD_CASES = pytest.mark.skipif(not FIELD.is_dir(), reason=f"no field cas
 
 
 def copy_case(name: str, tmp_path: Path) -> Path:
-    """Return a copy of a case that can be written to."""
-    shutil.copytree(FIELD / name, tmp_path / "case", copy_function=shutil.copy)
-    for path in [tmp_path / "case", *(tmp_path / "case").rglob("*")]:
+    """Return a copy of a file or folder of the cases that can be written to; its parent folder is new."""
+    source, copy = FIELD / name, tmp_path / "case" / Path(name).name
+    if source.is_file():
+        copy.parent.mkdir()
+        shutil.copy(source, copy)
+    else:
+        shutil.copytree(source, copy, copy_function=shutil.copy)
+    for path in [copy, *copy.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    return tmp_path / "case"
+    return copy
 
 
 def keys_loaded(path: Path, binary: ServerBinary) -> int:

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import aofdoctor
-from tests.field.shared import field_case
+from tests.field.cases import NEEDS_FIELD_CASES, copy_case
 from tests.support.conversions import convert, key_counts
+
+pytestmark = NEEDS_FIELD_CASES
 
 
 def test_a_single_file_with_a_preamble_becomes_commands(tmp_path: Path) -> None:
-    source = field_case("02", tmp_path) / "appendonly.aof"
+    source = copy_case("02-pipe-preamble", tmp_path) / "appendonly.aof"
     for words in ([], ["--layout", "single"]):
         out = tmp_path / f"out{len(words)}.aof"
         convert(source, "--base", "resp", *words, "-o", out)
@@ -20,14 +22,16 @@ def test_a_single_file_with_a_preamble_becomes_commands(tmp_path: Path) -> None:
 
 
 def test_a_base_of_commands_stays_and_the_layout_changes(tmp_path: Path) -> None:
-    convert(field_case("03", tmp_path) / "data", "--base", "resp", "--layout", "single", "-o", tmp_path / "out.aof")
+    convert(
+        copy_case("03-reshard", tmp_path) / "data", "--base", "resp", "--layout", "single", "-o", tmp_path / "out.aof"
+    )
     counts, value = key_counts(tmp_path / "out.aof", ask=lambda server: server.call("GET", "user:1"))
     assert counts == {0: 601, 1: 1} and value == b"m1"
 
 
 @pytest.mark.parametrize("words", [["--base", "rdb", "--rdb-version", "10"], ["--base", "resp", "--for", "redis-7.0"]])
 def test_module_data_is_refused_or_left_out(words: list[str], tmp_path: Path) -> None:
-    source = field_case("06", tmp_path) / "dump.rdb"
+    source = copy_case("06-module-rdb", tmp_path) / "dump.rdb"
     out = tmp_path / ("out.rdb" if "rdb" in words else "out.aof")
     refused = aofdoctor("convert", source, *words, "-o", out)
     assert refused.status == 3 and "graphdata" in refused.err and not out.exists()
@@ -37,7 +41,7 @@ def test_module_data_is_refused_or_left_out(words: list[str], tmp_path: Path) ->
 
 
 def test_a_key_that_is_there_twice_is_never_merged(tmp_path: Path) -> None:
-    source = field_case("09", tmp_path) / "dup-sealed.rdb"
+    source = copy_case("09-duplicate-key", tmp_path) / "dup-sealed.rdb"
     refused = aofdoctor("convert", source, "--base", "resp", "-o", tmp_path / "out.aof")
     assert refused.status == 3 and "obj.list.cache" in refused.err
     for which, size in (("first", 2), ("last", 3)):
@@ -48,7 +52,7 @@ def test_a_key_that_is_there_twice_is_never_merged(tmp_path: Path) -> None:
 
 
 def test_expired_keys_come_back_with_shifted_expiries(tmp_path: Path) -> None:
-    source = field_case("10", tmp_path) / "data"
+    source = copy_case("10-expired-snapshot", tmp_path) / "data"
     assert "41 of them past it" in aofdoctor("check", source).out
     convert(source, "--shift-ttl", "3650d", "-o", tmp_path / "out")
     counts, ttl = key_counts(tmp_path / "out", ask=lambda server: server.call("TTL", "sess:1"))
@@ -56,7 +60,7 @@ def test_expired_keys_come_back_with_shifted_expiries(tmp_path: Path) -> None:
 
 
 def test_a_newer_rdb_becomes_an_older_one(tmp_path: Path) -> None:
-    source = field_case("17", tmp_path) / "dump.rdb"
+    source = copy_case("17-newer-rdb", tmp_path) / "dump.rdb"
     convert(source, "--base", "rdb", "--rdb-version", 80, "-o", tmp_path / "80.rdb")
     counts, ttl = key_counts(
         tmp_path / "80.rdb", "valkey-9.1", lambda server: server.call("EVAL", _FIELD_TTLS, "1", "hf")
@@ -77,7 +81,7 @@ return out"""
 
 
 def test_the_aux_fields_of_keydb_are_left_out_and_member_expiries_listed(tmp_path: Path) -> None:
-    source = field_case("23", tmp_path) / "keydb.rdb"
+    source = copy_case("23-keydb-aux", tmp_path) / "keydb.rdb"
     assert aofdoctor("check", source).status == 0
     for words, out in ((["resp"], "out.aof"), (["rdb", "--rdb-version", "9"], "out.rdb")):
         report = convert(source, "--base", *words, "-o", tmp_path / out)

@@ -1,28 +1,18 @@
 """Field cases with commands that the table does not know: a renamed FLUSHALL, and commands of newer servers."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
+from tests.field.cases import NEEDS_FIELD_CASES, copy_case
 
-FIELD = Path(os.environ.get("AOFDOCTOR_SHARED", Path(__file__).parents[3] / "shared")) / "field"
-pytestmark = pytest.mark.skipif(not FIELD.is_dir(), reason=f"no field cases in {FIELD}: set AOFDOCTOR_SHARED")
-
-
-def copy_of(case: str, tmp_path: Path) -> Path:
-    """Copy a file or directory of a case, so that it can be edited."""
-    target = tmp_path / Path(case).name
-    if (FIELD / case).is_file():
-        return Path(shutil.copy(FIELD / case, target))
-    return Path(shutil.copytree(FIELD / case, target, copy_function=shutil.copy))
+pytestmark = NEEDS_FIELD_CASES
 
 
 def test_a_renamed_flush_is_named_and_kept(tmp_path: Path) -> None:
-    data = copy_of("04-renamed-flush/data", tmp_path)
+    data = copy_case("04-renamed-flush/data", tmp_path)
     result = aofdoctor("check", data)
     assert result.status == 1 and "xflush" in result.out and "rename-command" in result.out
     salvage = aofdoctor("repair", data, "--salvage", "--json")
@@ -32,7 +22,7 @@ def test_a_renamed_flush_is_named_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("selection", [["--cmd", "xflush"], ["--rename", "xflush=FLUSHALL"]])
 def test_a_renamed_flush_can_be_stripped(tmp_path: Path, selection: list[str], embedded: ServerBinary) -> None:
-    data = copy_of("04-renamed-flush/data", tmp_path)
+    data = copy_case("04-renamed-flush/data", tmp_path)
     assert aofdoctor("strip", data, *selection, "-o", tmp_path / "out").status == 0
     verified = aofdoctor("verify", tmp_path / "out", "--with", embedded.path, "--json")
     assert verified.status == 0 and verified.json["total"] == 22
@@ -40,7 +30,7 @@ def test_a_renamed_flush_can_be_stripped(tmp_path: Path, selection: list[str], e
 
 @pytest.mark.parametrize(("name", "commands"), [("redis-8.0-modules", 8), ("redis-8.4", 5), ("redis-8.12", 8)])
 def test_commands_of_newer_servers_are_no_damage(tmp_path: Path, name: str, commands: int) -> None:
-    path = copy_of(f"28-newer-commands/{name}.aof", tmp_path)
+    path = copy_case(f"28-newer-commands/{name}.aof", tmp_path)
     result = aofdoctor("check", path, "--json")
     assert result.status == 0 and result.json["sound"]
     assert result.json["parts"][0]["commands"] == commands and not result.json["parts"][0]["damage"]
