@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 
-from aofdoctor.server.sandbox import ServerBinary, identify_server
+from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.rdb_loading import load_dump
 from tests.support.servers import servers_by_line
@@ -36,9 +36,7 @@ SHORT = [path for path in BASES if path.parts[-4].endswith("-rdb") and "all" not
 @functools.cache
 def servers() -> list[ServerBinary]:
     """Return all servers at hand, the newest first."""
-    named = [identify_server(Path(place)) for place in os.environ.get("AOFDOCTOR_SERVERS", "").split(":") if place]
-    found = [*servers_by_line().values(), *(binary for binary in named if binary)]
-    return sorted(found, key=lambda binary: binary.version, reverse=True)
+    return sorted(servers_by_line().values(), key=lambda binary: binary.version, reverse=True)
 
 
 def server_of(data: bytes) -> ServerBinary | None:

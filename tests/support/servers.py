@@ -1,4 +1,6 @@
-"""The real servers that tests use, by release line: those of the dev extra, and on PATH.
+"""The real servers that tests use, by release line: those of the dev extra, on PATH, and in AOFDOCTOR_SERVERS.
+
+AOFDOCTOR_SERVERS is a list of paths, separated by colons. tests/tools/newest_server.py installs Redis 8.10 for it.
 
 The bundled server is always installed. A test that needs another server skips
 with its name, and pytest's summary shows the skip.
@@ -6,6 +8,7 @@ with its name, and pytest's summary shows the skip.
 
 import functools
 import importlib.util
+import os
 import re
 import subprocess
 import tempfile
@@ -29,6 +32,9 @@ def servers_by_line() -> dict[str, ServerBinary]:
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             if binary := identify_server(Path(folder) / rest):
                 by_version.setdefault(binary.version_name, binary)
+    for path in filter(None, os.environ.get("AOFDOCTOR_SERVERS", "").split(":")):
+        if binary := identify_server(Path(path)):
+            by_version.setdefault(binary.version_name, binary)
     return by_version
 
 

@@ -29,7 +29,8 @@ _NUL_KEY_SIZE = 3  # bytes of a string key with an empty name and an empty value
 _STREAM_COUNTERS_VERSION = 15  # RDB version of Redis 8.10, which compares the counters of streams at load
 _ARRAY_INDEX_END = (1 << 64) - 1  # no index of an array is as large
 _FIELD_EXPIRY_MAX = (1 << 48) - 2  # unix milliseconds; Redis stores the expiry of a field in 48 bits
-_DURATION_MAX, _PRODUCER_IDS_MAX = 86_400, 10_000  # seconds and ids that Redis remembers of idempotent producers
+# Seconds and ids that a stream remembers of idempotent producers (XCFGSET of Redis 8.10.2 takes 1 to these).
+_DURATION_MAX, _PRODUCER_IDS_MAX = 86_400, 10_000
 _LIBRARY_MAX = 1 << 26  # bytes of a library that are read
 _HEAD_LINE = re.compile(rb"#![^\S\r\n]*(\S+)([^\r\n]*)(?:\r?\n|\Z)")
 _HEAD_NAME = re.compile(rb"\s+name=([A-Za-z0-9_]+)\s*")
