@@ -47,8 +47,16 @@ def checker_refusal(binary: ServerBinary, path: Path) -> str:
     manifest = next(path.glob("*.manifest"), None) if path.is_dir() else path
     assert manifest is not None
     name = "valkey-check-aof" if binary.version_name.startswith("valkey") else "redis-check-aof"
+    # A script that starts a server through another loader takes its name from PROGRAM_NAME.
+    environment = os.environ | {"PROGRAM_NAME": name}
     run = subprocess.run(
-        [name, manifest], executable=binary.path, input=b"n\n", capture_output=True, check=False, timeout=60
+        [name, manifest],
+        executable=binary.path,
+        env=environment,
+        input=b"n\n",
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
     output = run.stdout + run.stderr
     # From 7.0 on, an argument that begins with "file" makes the checker read an AOF as a manifest.

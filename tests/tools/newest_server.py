@@ -63,9 +63,11 @@ def install(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     server, libraries = extract_server(folder), extract_libraries(folder)
     loader = libraries / "ld-linux-x86-64.so.2"
-    words = [str(loader), "--argv0", "redis-server", "--library-path", str(libraries), str(server)]
+    words = [str(loader), "--library-path", str(libraries), str(server)]
     script = folder / "redis-server"
-    script.write_text(f'#!/bin/bash\nexec -a redis-server {shlex.join(words)} "$@"\n')
+    # Under the name of a checker, which PROGRAM_NAME can give, the program is that checker.
+    name, shown = '"${PROGRAM_NAME:-redis-server}"', shlex.join(words[1:])
+    script.write_text(f'#!/bin/bash\nexec {shlex.quote(words[0])} --argv0 {name} {shown} "$@"\n')
     script.chmod(0o755)
     if "v=8.10." not in run(str(script), "--version", cwd=folder):
         raise RuntimeError("the server does not answer as Redis 8.10")
