@@ -25,6 +25,7 @@ SUBPACKAGES = {
     "check": ("neighbours", "findings"),
     "stats": ("counting",),
     "diff": ("hashing", "units", "key_table", "keys"),
+    "advice": (),
     "edit": ("reconstruction", "salvage", "output", "conversion", "planners"),
     "cli": ("views", "verbs"),
 }

@@ -7,7 +7,7 @@ from aofdoctor import text
 from aofdoctor.advice.next_commands import next_steps
 from aofdoctor.advice.partial import partial_steps
 from aofdoctor.advice.processes import ServerProcess
-from aofdoctor.advice.replacement import Replacement, replacement_steps
+from aofdoctor.advice.replacement import SourceReplacement, replacement_steps
 from aofdoctor.advice.step import Step
 from aofdoctor.check.collect import is_sound
 from aofdoctor.check.report import Report
@@ -30,7 +30,7 @@ def _look_again(output: str) -> Step:
 
 
 def advice_after_copy(
-    edit: Edit, replacement: Replacement, report: Report, servers: Sequence[ServerProcess]
+    edit: Edit, replacement: SourceReplacement, report: Report, servers: Sequence[ServerProcess]
 ) -> list[Advice]:
     """Return what to do with a copy; `report` is the examination of the copy, `servers` use the source.
 

@@ -1,4 +1,4 @@
-"""First aid: what to do at once on a host whose server has lost data and still runs."""
+"""First aid: what to do at once where a server has lost data and still runs."""
 
 from collections.abc import Sequence
 

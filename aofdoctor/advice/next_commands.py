@@ -1,9 +1,7 @@
 """The commands that `check` suggests next: what takes a flush back, cures damage, or both in the right order."""
 
-import os
-from pathlib import Path
-
 from aofdoctor import text
+from aofdoctor.advice.free_names import free_name
 from aofdoctor.advice.step import Step
 from aofdoctor.check.report import Report, needs_salvage
 
@@ -19,7 +17,7 @@ def next_steps(report: Report) -> list[Step]:
         return [Step("save it to a file first: standard input cannot be edited")]
     source, steps = report.aof.path, []
     if needs_salvage(report):
-        repaired = free_output(report.aof.path, "repaired")
+        repaired = free_name(report.aof.path, "repaired")
         steps.append(_repair_step(report, source, repaired))
         source = repaired
     if report.flushes.count:
@@ -40,18 +38,11 @@ def _flush_steps(report: Report, source: str, is_intermediate: bool) -> list[Ste
     if report.flushes.group_count > 1:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         return [Step(f"list the {groups}; the list says how to choose", (f"aofdoctor strip {quoted}",))]
+    output = text.shell_quote(free_name(report.aof.path, "rescued"))
     copy = Step(
         f"take the flush back in a copy ({text.format_size(report.size)})",
-        (f"aofdoctor strip {quoted} -o {text.shell_quote(free_output(report.aof.path, 'rescued'))}",),
+        (f"aofdoctor strip {quoted} -o {output}",),
     )
     if is_intermediate:
         return [copy]
     return [copy, Step("or where it stands, which undo takes back", (f"aofdoctor strip {quoted} --in-place",))]
-
-
-def free_output(path: str, suffix: str) -> str:
-    """A name for an output beside `path` that does not exist yet."""
-    base = Path(path).resolve() if Path(path).name in ("", ".", "..") else Path(path)
-    stem = str(base).rstrip("/")
-    names = (f"{stem}.{suffix}{number}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
-    return next(name for name in names if not os.path.lexists(name))

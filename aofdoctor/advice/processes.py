@@ -14,7 +14,6 @@ from pathlib import Path
 from aofdoctor import text
 from aofdoctor.advice.supervisors import Supervisor, supervisor_of
 from aofdoctor.aof.model import AOF
-from aofdoctor.edit.output.exchange import exchange_path
 
 _PROC = Path("/proc")
 _SERVER_NAME = re.compile(r"(redis|valkey|keydb|dragonfly)")
@@ -48,14 +47,17 @@ class ServerProcess:
 
 
 def servers_using(aof: AOF) -> list[ServerProcess]:
-    """Return the processes that use an AOF, in the order of their pids; empty where /proc is missing."""
-    place = exchange_path(aof)
+    """Return the processes that use an AOF, in the order of their pids; empty for a pipe, or where /proc is missing."""
+    files = [Path(part.path) for part in aof.existing_parts if part.path]
+    if not files:
+        return []
+    place = Path(os.path.realpath(aof.directory if aof.layout == "multi-part" and aof.directory else files[0]))
     folders = _identities([place, place.parent])
-    files = _identities([Path(part.path) for part in aof.parts if part.path])
+    file_identities = _identities(files)
     return [
         _describe(process)
         for process in sorted(_PROC.glob("[0-9]*"), key=lambda entry: int(entry.name))
-        if process.name != str(os.getpid()) and _uses(process, folders, files)
+        if process.name != str(os.getpid()) and _uses(process, folders, file_identities)
     ]
 
 

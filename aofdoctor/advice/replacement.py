@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aofdoctor import text
+from aofdoctor.advice.free_names import free_name
 from aofdoctor.advice.processes import ServerProcess
 from aofdoctor.advice.step import Step
 from aofdoctor.advice.stopping import start_step, stop_steps
@@ -19,7 +20,7 @@ _SIZE = Step("look at the number of keys (DBSIZE) before anything else; only the
 
 
 @dataclass(frozen=True, slots=True)
-class Replacement:
+class SourceReplacement:
     """An output that can take the place of its source.
 
     `opened_at` is the unix time at which the source was opened: later writes are not in the output.  `is_free`: the
@@ -41,7 +42,7 @@ class Replacement:
         return Path(self.aof.parts[0].path or self.aof.path)
 
 
-def replacement_steps(replacement: Replacement, servers: Sequence[ServerProcess]) -> list[Step]:
+def replacement_steps(replacement: SourceReplacement, servers: Sequence[ServerProcess]) -> list[Step]:
     """The steps that put an output in the place of its source.
 
     While a server uses the source, its later writes are missing from the output: the steps end with making the output
@@ -49,7 +50,7 @@ def replacement_steps(replacement: Replacement, servers: Sequence[ServerProcess]
     """
     if servers:
         again = Step(
-            "make the result again, because it lacks what the server has written since; it prints the steps that follow",
+            "make the result again, because it lacks what was written since; it prints the steps that follow",
             (replacement.repeat,),
         )
         return [*stop_steps(servers), again]
@@ -68,7 +69,7 @@ def _append_only_step() -> Step:
     return Step("look at the number of keys (DBSIZE); then CONFIG SET appendonly yes, if the server had an AOF before")
 
 
-def _checks_before(replacement: Replacement) -> list[Step]:
+def _checks_before(replacement: SourceReplacement) -> list[Step]:
     """What has to be known before files are moved: that no server uses them, and that nothing was written since."""
     if replacement.is_free:
         return []
@@ -82,10 +83,10 @@ def _checks_before(replacement: Replacement) -> list[Step]:
     ]
 
 
-def _exchange_step(replacement: Replacement) -> Step:
+def _exchange_step(replacement: SourceReplacement) -> Step:
     """Move the source aside and the output to its name; owner and security label as before."""
-    place, kept = replacement.place, free_name(replacement.place)
-    quoted, quoted_kept = text.shell_quote(str(place)), text.shell_quote(str(kept))
+    place, kept = replacement.place, free_name(replacement.place, "before-aofdoctor")
+    quoted, quoted_kept = text.shell_quote(str(place)), text.shell_quote(kept)
     commands = [
         f"mv -nT {quoted} {quoted_kept}",
         f"mv -nT {text.shell_quote(str(replacement.output))} {quoted}",
@@ -94,15 +95,8 @@ def _exchange_step(replacement: Replacement) -> Step:
         commands.append(f"sudo chown -R --reference={quoted_kept} {quoted}")
     if _SELINUX.exists():
         commands.append(f"restorecon -R {quoted}")
-    return Step(f"keep the old one as {text.display_path(kept.name)}, and put this one in its place", tuple(commands))
-
-
-def free_name(path: Path) -> Path:
-    """A name beside `path` that does not exist, for keeping it while another file takes its name."""
-    names = (
-        path.with_name(f"{path.name}.before-aofdoctor{suffix}") for suffix in ("", *(f"-{n}" for n in range(2, 1000)))
-    )
-    return next(name for name in names if not os.path.lexists(name))
+    kept_name = text.display_path(os.path.basename(kept))
+    return Step(f"keep the old one as {kept_name}, and put this one in its place", tuple(commands))
 
 
 def _owner(path: Path) -> tuple[int, int]:

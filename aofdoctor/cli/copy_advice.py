@@ -4,9 +4,9 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.advice.after_copy import advice_after_copy
-from aofdoctor.advice.next_commands import free_output
+from aofdoctor.advice.free_names import free_name
 from aofdoctor.advice.processes import servers_using
-from aofdoctor.advice.replacement import Replacement
+from aofdoctor.advice.replacement import SourceReplacement
 from aofdoctor.check.examine import examine
 from aofdoctor.cli.console import Invocation, Paint, print_line, progress_bar
 from aofdoctor.cli.options import open_path
@@ -24,7 +24,8 @@ def print_copy_advice(edit: Edit, output: Path, paint: Paint) -> None:
         files = [Path(part.path) for part in edit.aof.existing_parts if part.path]
         edit.aof.close()
         is_free = all(in_use(path).state is UseState.FREE for path in files)
-        replacement = Replacement(edit.aof, output, Invocation.started_at, is_free, _repeated_command(str(output)))
+        repeat = _repeated_command(str(output))
+        replacement = SourceReplacement(edit.aof, output, Invocation.started_at, is_free, repeat)
         for advice in advice_after_copy(edit, replacement, report, servers_using(edit.aof)):
             print_line()
             print_line(advice.title)
@@ -34,7 +35,7 @@ def print_copy_advice(edit: Edit, output: Path, paint: Paint) -> None:
 
 def _repeated_command(output: str) -> str:
     """The shell command of this run with a free name for its output."""
-    again = free_output(output, "again")
+    again = free_name(output, "again")
     words, previous = ["aofdoctor"], ""
     for word in Invocation.args:
         is_output = previous in ("-o", "--output") or word.startswith(("--output=", "-o"))
