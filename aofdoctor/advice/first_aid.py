@@ -29,13 +29,10 @@ def first_aid_steps(servers: Sequence[ServerProcess]) -> list[Step]:
             "Stop saves, which would replace an older dump.rdb by the current keys.",
             _to_each(servers, "CONFIG SET save ''"),
         ),
+        Step("Keep replicas that still have data: send REPLICAOF NO ONE to each of them, not to this server."),
         Step(
-            "Keep replicas that still have data: detach each from its primary. Run this on the replica, not here.",
-            (f"{_GENERIC_CLI} REPLICAOF NO ONE",),
-        ),
-        Step(
-            "Stop the Sentinels, so that no failover happens meanwhile; in a cluster, run this on each replica.",
-            (f"{_GENERIC_CLI} CONFIG SET cluster-replica-no-failover yes",),
+            "Stop the Sentinels, so that no failover happens meanwhile; in a cluster, send CONFIG SET "
+            "cluster-replica-no-failover yes to each replica."
         ),
         Step("Leave the option appendonly as it is: switched off and on again, a server begins a new, empty log."),
         *(stop_steps(servers)[1:] or [_STOP_ANY]),

@@ -12,6 +12,6 @@ _COMMAND_INDENT = "       "
 def step_lines(steps: Iterable[Step], paint: Paint) -> Iterator[str]:
     """Number the steps; a sentence is broken at 80 columns, a command never is."""
     for number, step in enumerate(steps, 1):
-        end = ":" if step.commands and step.sentence[-1] not in ".:" else ""
-        yield from wrap(f"{step.sentence}{end}", first=f"{number:3}. ", rest="     ")
+        sentence = step.sentence[0].upper() + step.sentence[1:].rstrip(".")
+        yield from wrap(f"{sentence}{':' if step.commands else '.'}", first=f"{number:3}. ", rest="     ")
         yield from (f"{_COMMAND_INDENT}{paint(command, 'strong')}" for command in step.commands)
