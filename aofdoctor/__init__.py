@@ -5,6 +5,7 @@ tests/test_layers.py enforces the order.
 
     cli     the application: options, one verb a file, views that render results as text or JSON;
             the only package that imports typer and rich
+    advice  the steps printed for a person to follow: the servers that use the files, first aid, replacing a source
     edit    plans (strip, slice, rewind, repair), salvage, reconstruction, conversion, durable output, undo
     diff    the comparison of two AOFs, as streams of commands or by their keys
     stats   totals, histograms, the largest keys and records

@@ -7,6 +7,7 @@ The escapes are those of redis-cli.
 
 import re
 import shlex
+import textwrap
 from datetime import datetime
 from functools import lru_cache
 
@@ -48,6 +49,16 @@ def _escape_text(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def wrap(sentence: str, first: str, rest: str, width: int = 80) -> list[str]:
+    """Break a sentence into lines of at most `width` columns; a longer word has a line of its own.
+
+    `first` begins the first line, `rest` the others.
+    """
+    return textwrap.wrap(
+        sentence, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def format_size(count: int) -> str:

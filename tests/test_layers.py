@@ -16,7 +16,7 @@ PACKAGE = ROOT / "aofdoctor"
 TESTS = ROOT / "tests"
 VOCABULARY = ("errors", "span", "damage", "resp", "source", "text", "finding")
 # From the bottom to the top. A unit imports only units that come before it; the vocabulary is one level.
-PACKAGES = (*VOCABULARY, "rdb", "aof", "server", "log", "check", "stats", "diff", "edit", "cli")
+PACKAGES = (*VOCABULARY, "rdb", "aof", "server", "log", "check", "stats", "diff", "edit", "advice", "cli")
 SUBPACKAGES = {
     "rdb": ("encoding", "compressed", "walk", "values", "recovery", "bulk", "export", "rewrite"),
     "aof": ("recovery",),
@@ -25,6 +25,7 @@ SUBPACKAGES = {
     "check": ("neighbours", "findings"),
     "stats": ("counting",),
     "diff": ("hashing", "units", "key_table", "keys"),
+    "advice": (),
     "edit": ("reconstruction", "salvage", "output", "conversion", "planners"),
     "cli": ("views", "verbs"),
 }

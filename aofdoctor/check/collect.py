@@ -20,17 +20,6 @@ from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
 
-# The order matters: each step prevents a loss that could happen during the next ones.
-FIRST_AID = (
-    "Stop rewrites, which would destroy the evidence: CONFIG SET auto-aof-rewrite-percentage 0 (and no BGREWRITEAOF).",
-    "Hold failover: no SENTINEL FAILOVER; in a cluster, on each replica, CONFIG SET cluster-replica-no-failover yes.",
-    "Detach replicas that still have data: on each, REPLICAOF NO ONE.",
-    "Disable automatic restarts (systemd, Kubernetes, supervisors): a second start can hide what the first one cut.",
-    "Keep appendonly yes: CONFIG SET appendonly no, a restart and yes again deletes the old set.",
-    "Stop without a save: SHUTDOWN NOSAVE.",
-    "Copy the whole data directory, and work on the copy or with --in-place, which can be undone.",
-)
-
 
 def collect_findings(report: Report) -> list[Finding]:
     """Run all checks and return their findings, the most severe first."""

@@ -22,6 +22,18 @@ _STYLES = {
 Paint = Callable[[str, str], str]
 
 
+class Invocation:
+    """The command line of this run and the unix time of its start, for the steps that say how to repeat it."""
+
+    args: tuple[str, ...] = ()
+    started_at = 0
+
+    @classmethod
+    def begin(cls, args: list[str]) -> None:
+        """Note the command line; called before any file is opened."""
+        cls.args, cls.started_at = tuple(args), int(time.time())
+
+
 class ColorMode:
     """The value of --color (auto, always or never), which the application sets once."""
 

@@ -11,6 +11,7 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.check.sandbox_load import LoadFailure, load_in_sandbox
 from aofdoctor.cli.console import bytes_to_json, make_painter, print_json, print_line, progress_bar
+from aofdoctor.cli.copy_advice import print_copy_advice
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.views.edit_text import exchange_result_lines, short_path, view_of
@@ -91,6 +92,8 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     )
     for line in ("", *proof_lines, *result_lines):
         print_line(line)
+    if not output_options.in_place and view_of(edit).is_advised(edit):
+        print_copy_advice(edit, receipt.output, paint)
 
 
 def _write_output(edit: Edit, output_options: OutputOptions, verifier: OutputVerifier | None) -> Receipt:

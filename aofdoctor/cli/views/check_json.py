@@ -3,8 +3,11 @@
 from typing import Any
 
 from aofdoctor import text
+from aofdoctor.advice.after_check import CheckAdvice
+from aofdoctor.advice.processes import ServerProcess
+from aofdoctor.advice.step import Step
 from aofdoctor.aof.model import AofPart
-from aofdoctor.check.collect import FIRST_AID, is_sound
+from aofdoctor.check.collect import is_sound
 from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.replay_errors import ReplayError
 from aofdoctor.check.report import PartReport, Report
@@ -14,7 +17,7 @@ from aofdoctor.finding import Finding
 from aofdoctor.server.verdict import Verdict
 
 
-def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
+def report_to_json(report: Report, findings: list[Finding], advice: CheckAdvice) -> dict[str, Any]:
     """The object that `check --json` prints; its fields are a contract."""
     return {
         "path": report.aof.path,
@@ -34,7 +37,22 @@ def report_to_json(report: Report, findings: list[Finding]) -> dict[str, Any]:
         "findings": [finding_json(finding) for finding in findings],
         "unknown_commands": [_unknown_json(name) for name in report.unknown.commands.values()],
         "unknown_annotations": [_unknown_json(name) for name in report.unknown.annotations.values()],
-        "first_aid": list(FIRST_AID) if report.flushes.count else [],
+        "first_aid": [step.sentence for step in advice.first_aid],
+        "servers": [_server_json(server) for server in advice.servers],
+        "next": [_step_json(step) for step in advice.next],
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {"step": step.sentence, "commands": list(step.commands)}
+
+
+def _server_json(server: ServerProcess) -> dict[str, Any]:
+    return {
+        "pid": server.pid,
+        "name": server.name,
+        "port": server.port,
+        "supervisor": server.supervisor.name if server.supervisor else None,
     }
 
 

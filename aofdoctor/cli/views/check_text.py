@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from aofdoctor import text
-from aofdoctor.check.collect import FIRST_AID
+from aofdoctor.advice.after_check import CheckAdvice
+from aofdoctor.advice.step import Step
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.cli.console import Paint, print_line
 from aofdoctor.cli.views.rdb_summary import key_count_lines, rdb_description
-from aofdoctor.damage import DamageKind
+from aofdoctor.cli.views.steps import step_lines
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import VERSIONS
@@ -15,13 +16,13 @@ from aofdoctor.server.versions import VERSIONS
 _LISTED_MAX = 20  # findings of one severity that are printed
 
 
-def print_report(report: Report, findings: list[Finding], paint: Paint, further_facts: Iterable[str] = ()) -> None:
-    """Print the facts first, on one screen, then the findings, the verdicts and the next commands to run.
+def print_report(
+    report: Report, findings: list[Finding], advice: CheckAdvice, paint: Paint, further_facts: Iterable[str] = ()
+) -> None:
+    """Print the facts first, on one screen, then the findings, the verdicts, first aid and the next steps.
 
     `further_facts` are lines that follow the findings.
     """
-    if report.flushes.count:
-        _print_first_aid(paint)
     print_line(paint(_title(report), "strong"))
     print_line()
     for part in report.parts:
@@ -33,17 +34,24 @@ def print_report(report: Report, findings: list[Finding], paint: Paint, further_
         _print_findings([f for f in findings if f.severity is severity], severity, paint)
     for line in (*further_facts, *_verdict_lines(report)):
         print_line(line)
-    steps = _next_steps(report)
-    if steps:
-        print_line()
-        print_line("Next:  " + "\n       ".join(steps))
+    if advice.first_aid:
+        _print_steps(_first_aid_title(advice), advice.first_aid, paint)
+    if advice.next:
+        _print_steps(f"Next{', after that' if advice.first_aid else ''}:", advice.next, paint)
 
 
-def _print_first_aid(paint: Paint) -> None:
-    print_line(paint("First aid, in this order, if a server still runs on these files:", "danger"))
-    for number, step in enumerate(FIRST_AID, 1):
-        print_line(f"  {number}. {step}")
+def _first_aid_title(advice: CheckAdvice) -> str:
+    if not advice.servers:
+        return "First aid, in this order, if a server still uses these files:"
+    names = ", ".join(server.title for server in advice.servers)
+    return f"First aid, in this order, because {names} still uses these files:"
+
+
+def _print_steps(title: str, steps: list[Step], paint: Paint) -> None:
     print_line()
+    print_line(paint(title, "strong"))
+    for line in step_lines(steps, paint):
+        print_line(line)
 
 
 def _title(report: Report) -> str:
@@ -87,7 +95,7 @@ def _print_findings(findings: list[Finding], severity: Severity, paint: Paint) -
         print_line(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
         for line in (
             finding.detail,
-            f"Hint: {finding.hint}" if finding.hint and severity is not Severity.DANGER else "",
+            f"Hint: {finding.hint}" if finding.hint else "",
         ):
             if line:
                 print_line(f"        {line}")
@@ -127,23 +135,3 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
         return f"{subject_text}start with errors: {verdict.reason} (at {where})."
     verb = "refuse it" if verdict.outcome is Outcome.REFUSES else "do what nobody can foretell with it"
     return subject_text + f"{verb}{f' at {where}' if where else ''}: {verdict.reason}."
-
-
-def _next_steps(report: Report) -> list[str]:
-    """The commands that the report suggests to run next, each with a remark."""
-    path, steps = text.shell_quote(report.aof.path), []
-    damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
-    if report.flushes.group_count == 1:
-        steps.append(f"aofdoctor strip {path} --in-place    take the flush back where it stands (reversible)")
-        steps.append(f"aofdoctor strip {path} -o OUT        or into a copy ({text.format_size(report.size)} needed)")
-    elif report.flushes.group_count > 1:
-        groups = f"{report.flushes.group_count:,} groups of flushes"
-        steps.append(f"aofdoctor strip {path}               list the {groups}, then choose")
-    if any(part.has_damaged_rdb for part in report.parts):
-        steps.append(f"aofdoctor repair {path} --salvage -o OUT   every key that can be read, and what follows")
-    elif damaged:
-        steps.append(
-            f"aofdoctor repair {path} -o OUT       a copy cut before the first damage; --salvage keeps what follows"
-        )
-    pipe = any(part.source and part.source.size is None for part in report.aof.parts) or report.aof.path == "-"
-    return ["save it to a file first: a pipe cannot be edited"] if pipe and steps else steps

@@ -21,16 +21,6 @@ if TYPE_CHECKING:  # At run time only the verb convert imports it: the other ver
 
 WRITE_HINT = "-o OUT writes a copy, --in-place keeps the old one beside it"
 _LISTED_MAX = 20
-_START_WITH_AOF = "start the server with appendonly yes, look at DBSIZE, and only then rewrite: BGREWRITEAOF"
-_ADOPTION_NOTE = "a server of 7.0 or later takes a single file over only where its appenddirname has no manifest"
-_START_WITH_DUMP = (
-    "start the server with appendonly no (yes reads no dump), look at DBSIZE, then CONFIG SET appendonly yes"
-)
-_START_STEPS = {
-    "multi-part": (_START_WITH_AOF,),
-    "single": (_ADOPTION_NOTE, _START_WITH_AOF),
-    "rdb": (_START_WITH_DUMP,),
-}
 _CONVERSION_USAGE = {
     "set": "It is an appenddirname for a server of 7.0 or later, in the place of the single file.",
     "single": "It is an appendfilename: check --server says whether a server before 7.0 loads it; a later one takes it "
@@ -40,11 +30,15 @@ _CONVERSION_USAGE = {
 
 
 class EditView(NamedTuple):
-    """How one kind of edit is shown: its summary, the result of a copy, and the hint if nothing was written."""
+    """How one kind of edit is shown: its summary, the result of a copy, and the hint if nothing was written.
+
+    `is_advised` tells whether steps for using a copy follow, or the result lines say how a server uses it.
+    """
 
     summary_lines: Callable[[Any, Paint], Iterator[str]]
     result_lines: Callable[[Any, Receipt, Paint], Iterator[str]]
     write_hint: Callable[[Any], str]
+    is_advised: Callable[[Any], bool]
 
 
 def view_of(edit: Edit) -> EditView:
@@ -102,7 +96,7 @@ def overwrite_lines(plan: Plan, overwrites: "list[FileOverwrites]", paint: Paint
 
 
 def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
-    """The files that were written, and the steps that replace the source by the copy."""
+    """The files that were written."""
     yield (
         paint(f"written: {text.display_path(short_path(receipt.output))}", "good")
         + "  on disk, read again, the same but for what went"
@@ -112,7 +106,6 @@ def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[s
     yield from (
         paint(f"NOTE  {note}" if not note.startswith(" ") else f"    {note}", "warning") for note in plan.result_notes
     )
-    yield from _replacement_lines(plan.aof, receipt.output)
 
 
 # -- conversions --
@@ -146,14 +139,14 @@ def _conversion_result_lines(conversion: "Conversion", receipt: Receipt, paint: 
     yield paint(f"written: {text.display_path(short_path(receipt.output))}", "good") + "  on disk, read again"
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield from _dropped_and_warning_lines(receipt, paint)
-    if (
-        conversion.changes_layout
-        or conversion.aof.layout == "rdb"
-        or (conversion.request.base == "resp" and not conversion.writes_directory)
-    ):
+    if _is_used_differently(conversion):
         yield _CONVERSION_USAGE[_conversion_output_kind(conversion)]
-    else:
-        yield from _replacement_lines(conversion.aof, receipt.output)
+
+
+def _is_used_differently(conversion: "Conversion") -> bool:
+    """Whether the output is another kind of file than its source, so that it cannot take its place."""
+    is_changed_base = conversion.request.base == "resp" and not conversion.writes_directory
+    return conversion.changes_layout or conversion.aof.layout == "rdb" or is_changed_base
 
 
 def _conversion_output_kind(conversion: "Conversion") -> str:
@@ -191,29 +184,13 @@ def _dropped_and_warning_lines(receipt: Receipt, paint: Paint) -> Iterator[str]:
         yield paint(f"WARNING  {warning}", "warning")
 
 
-def _replacement_lines(aof: AOF, output: Path) -> Iterator[str]:
-    """The exact steps that put an output in the place of its source, numbered."""
-    source = aof.directory if aof.layout == "multi-part" else Path(aof.parts[0].path or aof.path)
-    place, new = text.shell_quote(str(source)), text.shell_quote(str(output))
-    steps = [
-        "stop the server:   redis-cli SHUTDOWN NOSAVE   (and keep its supervisor from starting it)",
-        f"keep the old one:  mv {place} {place}.before-aofdoctor",
-        f"put this in place: mv {new} {place}",
-        f"keep its owner:    chown -R --reference={place}.before-aofdoctor {place}",
-        f"check it there:    aofdoctor check {place}",
-        *_START_STEPS[aof.layout],
-    ]
-    yield ""
-    yield "To use it:"
-    for number, step in enumerate(steps, 1):
-        yield f"  {number}. {text.display_path(step)}"
-
-
 def short_path(path: Path) -> str:
     """A path relative to the working directory if it is inside of it, otherwise unchanged."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
 
-_PLAN_VIEW = EditView(plan_lines, _plan_result_lines, lambda plan: WRITE_HINT)
-_CONVERSION_VIEW = EditView(_conversion_lines, _conversion_result_lines, _conversion_write_hint)
+_PLAN_VIEW = EditView(plan_lines, _plan_result_lines, lambda plan: WRITE_HINT, lambda plan: True)
+_CONVERSION_VIEW = EditView(
+    _conversion_lines, _conversion_result_lines, _conversion_write_hint, lambda edit: not _is_used_differently(edit)
+)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aofdoctor.advice.after_check import advice_after_check
 from aofdoctor.check.collect import collect_findings, is_sound
 from aofdoctor.check.examine import examine
 from aofdoctor.check.neighbours.judge import judge_neighbours
@@ -45,6 +46,9 @@ def check(
     deep: Annotated[
         bool, typer.Option("--deep", help="Decode the values of every RDB, and compare its key names.")
     ] = False,
+    first_aid: Annotated[
+        bool, typer.Option("--first-aid", help="Show what to do at once on the server's host, in any case.")
+    ] = False,
     json: options.JsonOption = False,
 ) -> None:
     """What is wrong, and what each server would do with it.
@@ -61,11 +65,12 @@ def check(
             report = examine(aof, server_names, on_progress, explicit_names, configuration, deep)
         report.neighbours = judge_neighbours(aof)
         findings = collect_findings(report)
+        advice = advice_after_check(report, findings, first_aid)
         estimate = _estimate_salvage(report) if needs_salvage(report) else None
         if json:
-            print_json(report_to_json(report, findings) | salvage_json(estimate))
+            print_json(report_to_json(report, findings, advice) | salvage_json(estimate))
         else:
-            print_report(report, findings, make_painter(), salvage_lines(estimate))
+            print_report(report, findings, advice, make_painter(), salvage_lines(estimate))
         sound = is_sound(report)
     raise typer.Exit(0 if sound else 1)
 
