@@ -14,7 +14,7 @@ tests/test_layers.py enforces the order.
     server  the knowledge of servers: command table, versions, loading rules, context tracking, a private server
     aof     files, manifest, records, the scanner, the reader, recovery after damage
     rdb     the bytes of an RDB: encoding, walk, values, recovery, export as commands, rewrite as another RDB
-    errors finding damage resp source span text    the vocabulary, which every package may use
+    errors finding damage free_names resp source span text    the vocabulary, which every package may use
 
 The central law is tiling: aof.reader.read_tiles cuts a part into tiles that are
 adjacent, not empty, start at 0 and end at the file's size.  Every byte belongs

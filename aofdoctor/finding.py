@@ -18,7 +18,8 @@ class Finding:
     """One fact about an AOF, with a stable `code`.
 
     `part` is the file, `start` and `end` are byte offsets in it, or None.
-    `detail` and `hint` are complete sentences or empty.
+    `detail` is a complete sentence or empty.  `commands` are shell commands that can be pasted, and `hint` says what
+    they do.
     """
 
     code: str
@@ -29,3 +30,4 @@ class Finding:
     end: int | None = None
     detail: str = ""
     hint: str = ""
+    commands: tuple[str, ...] = ()

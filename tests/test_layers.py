@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aofdoctor"
 TESTS = ROOT / "tests"
-VOCABULARY = ("errors", "span", "damage", "resp", "source", "text", "finding")
+VOCABULARY = ("errors", "free_names", "span", "damage", "resp", "source", "text", "finding")
 # From the bottom to the top. A unit imports only units that come before it; the vocabulary is one level.
 PACKAGES = (*VOCABULARY, "rdb", "aof", "server", "log", "check", "stats", "diff", "edit", "advice", "cli")
 SUBPACKAGES = {

@@ -1,9 +1,9 @@
 """The commands that `check` suggests next: what takes a flush back, cures damage, or both in the right order."""
 
 from aofdoctor import text
-from aofdoctor.advice.free_names import free_name
 from aofdoctor.advice.step import Step
-from aofdoctor.check.report import Report, needs_salvage
+from aofdoctor.check.report import Report, needs_salvage, salvage_command
+from aofdoctor.free_names import free_name
 
 
 def next_steps(report: Report) -> list[Step]:
@@ -17,20 +17,12 @@ def next_steps(report: Report) -> list[Step]:
         return [Step("save it to a file first: standard input cannot be edited")]
     source, steps = report.aof.path, []
     if needs_salvage(report):
-        repaired = free_name(report.aof.path, "repaired")
-        steps.append(_repair_step(report, source, repaired))
-        source = repaired
+        sentence = f"write a copy that keeps everything that can be read (up to {text.format_size(report.size)})"
+        steps.append(Step(sentence, (salvage_command(report),)))
+        source = free_name(report.aof.path, "repaired")
     if report.flushes.count:
         steps.extend(_flush_steps(report, source, is_intermediate=bool(steps)))
     return steps
-
-
-def _repair_step(report: Report, source: str, output: str) -> Step:
-    space = text.format_size(report.size)
-    return Step(
-        f"write a copy that keeps everything that can be read (up to {space})",
-        (f"aofdoctor repair {text.shell_quote(source)} --salvage -o {text.shell_quote(output)}",),
-    )
 
 
 def _flush_steps(report: Report, source: str, is_intermediate: bool) -> list[Step]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aofdoctor import text
-from aofdoctor.advice.free_names import free_name
 from aofdoctor.advice.processes import ServerProcess
 from aofdoctor.advice.step import Step
 from aofdoctor.advice.stopping import start_step, stop_steps
 from aofdoctor.aof.model import AOF
+from aofdoctor.free_names import free_name
 
 _SELINUX = Path("/sys/fs/selinux/enforce")
 _ADOPTION = Step(

@@ -4,6 +4,8 @@ Each check is a function from a report to findings; it is listed in the CHECKS o
 known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
+from dataclasses import replace
+
 from aofdoctor.check.findings import (
     continuation,
     damage,
@@ -24,7 +26,10 @@ from aofdoctor.server.verdict import Outcome, Verdict
 def collect_findings(report: Report) -> list[Finding]:
     """Run all checks and return their findings, the most severe first."""
     order = list(Severity)
-    return sorted((f for check in _CHECKS for f in check(report)), key=lambda f: order.index(f.severity))
+    findings = sorted((f for check in _CHECKS for f in check(report)), key=lambda f: order.index(f.severity))
+    if report.aof.path == "-":  # No command can read it again.
+        return [replace(finding, hint="", commands=()) for finding in findings]
+    return findings
 
 
 def is_sound(report: Report) -> bool:

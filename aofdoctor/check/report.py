@@ -10,6 +10,7 @@ from aofdoctor.check.neighbours.judge import Neighbour
 from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.unknown_commands import UnknownNames
 from aofdoctor.damage import Damage, DamageKind
+from aofdoctor.free_names import free_name
 from aofdoctor.log.flushes import FlushCollector
 from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.script_flushes import ScriptFlushCollector
@@ -127,3 +128,10 @@ def needs_salvage(report: Report) -> bool:
 def shell_path(report: Report) -> str:
     """Return the path as the user gave it, quoted for the commands that hints show."""
     return text.shell_quote(report.aof.path)
+
+
+def salvage_command(report: Report) -> str:
+    """Return the shell command that writes a copy with everything that can be read, under a free name."""
+    return (
+        f"aofdoctor repair {shell_path(report)} --salvage -o {text.shell_quote(free_name(report.aof.path, 'repaired'))}"
+    )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.advice.after_copy import advice_after_copy
-from aofdoctor.advice.free_names import free_name
 from aofdoctor.advice.processes import servers_using
 from aofdoctor.advice.replacement import SourceReplacement
 from aofdoctor.check.examine import examine
@@ -13,6 +12,7 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.cli.views.steps import step_lines
 from aofdoctor.edit.edit import Edit
 from aofdoctor.edit.output.in_use import UseState, in_use
+from aofdoctor.free_names import free_name
 
 
 def print_copy_advice(edit: Edit, output: Path, paint: Paint) -> None:

@@ -23,6 +23,7 @@ from aofdoctor.stats.counting.counters import RecordCounters
 from aofdoctor.stats.histogram import Burst, find_bursts
 
 _MANY_KEYS = 100  # keys in one DEL or UNLINK that make it a mass delete
+_HINT = "show it and what follows"
 _SHOWN_PER_KIND = 3
 # (number from first_key.burst_kinds, label, value of the option --effect)
 _BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
@@ -123,12 +124,14 @@ class SuspiciousEvents:
             place = f"{text.display_path(first.part)}@{first.span.start}"
             message = f"{describe_group(group)} at {place}{when} emptied {describe_scope(group)}"
             yield Finding("flush", Severity.DANGER, message, first.part, first.span.start, group.last.span.end,
-                          hint=self._log_command(first.part, first.span.start))  # fmt: skip
+                          hint=_HINT,
+                          commands=(self._log_command(first.part, first.span.start),))  # fmt: skip
         if (more := self.flushes.group_count - _SHOWN_PER_KIND) > 0:
             third = self.flushes.groups[_SHOWN_PER_KIND].first
             message = f"{text.format_count(more, 'more group')} of flushes"
             yield Finding("flush-more", Severity.DANGER, message, third.part, third.span.start,
-                          hint=self._log_command(third.part, third.span.start, " --effect flush"))  # fmt: skip
+                          hint=_HINT,
+                          commands=(self._log_command(third.part, third.span.start, " --effect flush"),))  # fmt: skip
 
     def _script_findings(self) -> Iterable[Finding]:
         if self.script_flushes.count:
@@ -180,5 +183,11 @@ class SuspiciousEvents:
     def _finding_at(self, code: str, severity: Severity, message: str, part: str, span: Span, options: str) -> Finding:
         place = f"{text.display_path(part)}@{span.start}"
         return Finding(
-            code, severity, f"{message} at {place}", part, *span, hint=self._log_command(part, span.start, options)
+            code,
+            severity,
+            f"{message} at {place}",
+            part,
+            *span,
+            hint=_HINT,
+            commands=(self._log_command(part, span.start, options),),
         )

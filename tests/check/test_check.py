@@ -59,7 +59,7 @@ def test_the_contract_of_check_json(story: Story) -> None:
     assert [(v["server"], v["load_truncated"], v["outcome"]) for v in report["verdicts"]] == [
         (server, truncated, "loads") for server in ("redis-7.0", "redis-8.10", "valkey-9.1") for truncated in (True, False)
     ]  # fmt: skip
-    assert {"code", "severity", "part", "start", "end", "message", "hint"} <= report["findings"][0].keys()
+    assert {"code", "severity", "part", "start", "end", "message", "hint", "commands"} <= report["findings"][0].keys()
 
 
 def test_first_aid_follows_the_facts_where_it_is_asked_for(story: Story) -> None:
@@ -183,7 +183,7 @@ def test_a_file_that_the_directorys_owner_cannot_open_is_a_finding(story: Story)
     for path in folder.iterdir():
         os.chmod(path, 0o600)
     findings = [f for f in aofdoctor("check", folder, "--json").json["findings"] if f["code"] == "owner"]
-    assert len(findings) == 2 and "chown 4242:4242" in findings[0]["hint"]
+    assert len(findings) == 2 and "chown 4242:4242" in findings[0]["commands"][0]
 
 
 def test_a_flipped_byte_in_the_base_is_a_corrupt_preamble(story: Story) -> None:

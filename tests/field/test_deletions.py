@@ -15,7 +15,7 @@ def test_evicted_keys_come_back_and_the_deletion_of_the_application_stays(
     path, out = copy_case("16-evictions", tmp_path) / "appendonly.aof", tmp_path / "out"
     findings = aofdoctor("check", path, "--json").json["findings"]
     (found,) = [finding for finding in findings if finding["code"] in ("mass-delete", "deleted-keys")]
-    assert "item:" in found["message"] and "--key 'item:*'" in found["hint"]
+    assert "item:" in found["message"] and "--key 'item:*'" in found["commands"][0]
     result = aofdoctor(
         "strip", path, "--cmd", "del", "--cmd", "unlink", "--key", "item:*", "-o", out, "--json"
     )  # fmt: skip
@@ -32,7 +32,7 @@ def test_both_flushes_and_the_mass_deletion_are_found(tmp_path: Path) -> None:
     assert ["database 0" in message for message in flushes] == [True, False] and "database 2" in flushes[1]
     (found,) = [finding for finding in findings if finding["code"] == "mass-delete"]
     assert "400 keys of the prefix user:" in found["message"] and "within one second" in found["message"]
-    assert "--cmd unlink --key 'user:*'" in found["hint"]
+    assert "--cmd unlink --key 'user:*'" in found["commands"][0]
 
 
 def test_the_flushes_and_the_mass_deletion_are_taken_back(tmp_path: Path, embedded: ServerBinary) -> None:

@@ -35,7 +35,7 @@ def test_the_history_of_an_emptied_replica_is_counted(tmp_path: Path, embedded: 
     folder = copy_case("22-resync-wipe", tmp_path)
     findings = aofdoctor("check", folder, "--json").json["findings"]
     (history,) = [finding for finding in findings if finding["code"] == "history-generation"]
-    assert "are whole and hold 300 keys" in history["message"] and history["hint"].startswith("mkdir history-2")
+    assert "are whole and hold 300 keys" in history["message"] and history["commands"][0].startswith("mkdir history-2")
     (dump,) = [finding for finding in findings if finding["code"] == "leftover"]
     assert "holds 0 keys" in dump["message"] and "no evidence" in dump["message"] and "resync" in dump["detail"]
     files = (folder / "appendonlydir").glob("*.2.*")

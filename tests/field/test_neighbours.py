@@ -16,7 +16,7 @@ def test_a_dump_that_an_empty_aof_replaced_is_a_danger(tmp_path: Path, embedded:
     findings = aofdoctor("check", folder, "--json").json["findings"]
     (finding,) = [finding for finding in findings if finding["code"] == "dump-not-loaded"]
     assert finding["severity"] == "danger" and "100 keys" in finding["message"] and "older" in finding["message"]
-    assert 'CONFIG SET save ""' in finding["detail"] and "aofdoctor convert" in finding["detail"]
+    assert "CONFIG SET save ''" in finding["hint"] and "aofdoctor convert" in finding["commands"][0]
     assert aofdoctor("convert", folder / "dump.rdb", "--layout", "multi-part", "-o", tmp_path / "out").status == 0
     assert keys_loaded(tmp_path / "out", embedded) == 100
 

@@ -100,7 +100,7 @@ def test_damage_is_one_line_and_does_not_change_the_status(tmp_path: Path) -> No
     path.write_bytes(DAMAGED_HISTORY)
     result = aofdoctor("stats", path)
     assert result.status == 0 and result.err == ""
-    assert f"damaged in 2 places, 4 bytes: aofdoctor check {path} says what and where" in result.out
+    assert f"damaged in 2 places, 4 bytes; this says what and where:\n          aofdoctor check {path}" in result.out
     assert aofdoctor("check", path).status == 1
     folder = make_small_set(tmp_path, {"a": SET, "b": SET})
     (folder / "a.aof.1.incr.aof").unlink()

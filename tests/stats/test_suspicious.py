@@ -18,7 +18,7 @@ def suspicious_events(path: Path, *args: str) -> dict[str, Any]:
 
 def first_shown_command(finding: Any) -> Any:
     """Return the first command that the hint of a finding shows."""
-    words = finding["hint"].split()
+    words = finding["commands"][0].split()
     assert words[:2] == ["aofdoctor", "log"]
     return aofdoctor(*words[1:], "--json").lines[0]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.check.report import Report, shell_path
+from aofdoctor.check.report import Report, salvage_command
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.restarts.continued_parts import continuations
 
@@ -25,7 +25,7 @@ def _split_records(report: Report) -> Iterator[Finding]:
             )
         yield Finding(
             "split-record" if found.record_rest else "split-transaction", Severity.DAMAGE, message, part, *found.head,
-            hint=f"aofdoctor repair {shell_path(report)} --salvage -o OUT joins the pieces",
+            hint="a salvage joins the pieces", commands=(salvage_command(report),),
         )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.check.report import PartReport, Report, shell_path
+from aofdoctor.check.report import PartReport, Report, salvage_command
 from aofdoctor.damage import DAMAGE_MEANINGS, Damage, DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import TruncationHazard
@@ -21,9 +21,13 @@ def _damage(report: Report) -> Iterator[Finding]:
                 f"{text.display_path(part.part.name)}: {DAMAGE_MEANINGS[damage.kind]}, {range_text}, "
                 f"{text.format_size(damage.span.size)}{note}"
             )
-            hint = "" if damage.kind is DamageKind.IN_FLIGHT else _repair_hint(report, part, damage)
+            is_cured = damage.kind is not DamageKind.IN_FLIGHT
+            hint = _repair_hint(part, damage) if is_cured else ""
+            commands = (salvage_command(report),) if is_cured else ()
             detail = _RESTART_DETAIL if damage.kind is DamageKind.TORN_TRANSACTION else ""
-            yield Finding(damage.kind.value, severity, message + guess, part.part.name, *damage.span, detail, hint)
+            yield Finding(
+                damage.kind.value, severity, message + guess, part.part.name, *damage.span, detail, hint, commands
+            )
         hidden = part.damage_count - len(part.damage)
         if hidden:
             yield Finding(
@@ -43,18 +47,12 @@ def _guess_note(damage: Damage) -> str:
     return "; where records begin again is a guess"
 
 
-def _repair_hint(report: Report, part: PartReport, damage: Damage) -> str:
+def _repair_hint(part: PartReport, damage: Damage) -> str:
     if damage.kind is DamageKind.TORN_TRANSACTION:
-        path = shell_path(report)
-        return f"aofdoctor repair {path} --salvage -o OUT removes this transaction and keeps every later command"
+        return "a salvage removes this transaction and keeps every later command"
     if part.has_damaged_rdb:
-        return (
-            f"aofdoctor repair {shell_path(report)} --salvage keeps the keys that can be read; "
-            "a replica may have them all"
-        )
-    return (
-        f"aofdoctor repair {shell_path(report)} shows what a cut would keep and lose; --salvage keeps what follows too"
-    )
+        return "a salvage keeps the keys that can be read; a replica may have them all"
+    return "a salvage keeps what is whole before and after it; without --salvage, repair cuts the file here"
 
 
 def _damaged_keys(report: Report) -> Iterator[Finding]:
@@ -95,8 +93,10 @@ def _truncation_hazards(report: Report) -> Iterator[Finding]:
             message = (
                 f"do not start {names} on it: it cuts {text.display_path(first.part)} at {first.offset}, and {sentence}"
             )
-            hint = f"aofdoctor repair {shell_path(report)} makes a copy that loads"
-            yield Finding(hazard.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint)
+            hint, commands = "a salvage makes a copy that loads", (salvage_command(report),)
+            yield Finding(
+                hazard.value, Severity.DANGER, message, first.part, first.offset, None, hint=hint, commands=commands
+            )
 
 
 _REDUNDANT_SELECT = (

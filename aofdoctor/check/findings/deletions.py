@@ -31,6 +31,9 @@ def _mass_deletions(report: Report) -> Iterator[Finding]:
             yield _scattered_finding(report, deletions, at_least)
 
 
+_HINT = "show what taking them back would change"
+
+
 def _burst_finding(report: Report, deletions: PrefixDeletions, burst: DeletionBurst, at_least: str) -> Finding:
     place = f"{text.display_path(burst.part)}@{burst.start}"
     when = "in a row" if burst.time is None else f"within one second ({text.format_time(burst.time)})"
@@ -43,8 +46,9 @@ def _burst_finding(report: Report, deletions: PrefixDeletions, burst: DeletionBu
         first, last = f"{burst.part}@{burst.start}", f"{burst.last_part}@{burst.last}"
         bounds = f" --from {text.shell_quote(first)} --to {text.shell_quote(last)}"
         detail = f"In all, {at_least}{deletions.keys:,} keys of the prefix were removed: {command} selects all of them."
-    hint = f"{command}{bounds} shows what taking them back would change"
-    return Finding("mass-delete", Severity.WARNING, message, burst.part, burst.start, None, detail, hint)
+    return Finding(
+        "mass-delete", Severity.WARNING, message, burst.part, burst.start, None, detail, _HINT, (f"{command}{bounds}",)
+    )
 
 
 def _scattered_finding(report: Report, deletions: PrefixDeletions, at_least: str) -> Finding:
@@ -53,8 +57,8 @@ def _scattered_finding(report: Report, deletions: PrefixDeletions, at_least: str
         f"{text.quote(deletions.prefix)}{_database(deletions)}, spread over the log"
     )
     detail = "Evictions, expired keys and deletions of the application look the same in a log."
-    hint = f"{_strip_command(report, deletions)} shows what taking them back would change"
-    return Finding("deleted-keys", Severity.NOTE, message, detail=detail, hint=hint)
+    command = _strip_command(report, deletions)
+    return Finding("deleted-keys", Severity.NOTE, message, detail=detail, hint=_HINT, commands=(command,))
 
 
 def _command_names(deletions: PrefixDeletions) -> str:

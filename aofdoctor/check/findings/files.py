@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from aofdoctor import text
 from aofdoctor.aof.model import AofPart
-from aofdoctor.check.report import Report
+from aofdoctor.check.report import Report, salvage_command
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import FileSource
@@ -23,7 +23,8 @@ def _manifest_findings(report: Report) -> Iterator[Finding]:
         yield Finding(
             "manifest-missing", Severity.DANGER,
             "the manifest is missing: a server would start with nothing and write over these files",
-            hint="do not start a server in this directory; copy it first",
+            detail="Do not start a server in this directory; copy it first.",
+            hint="a salvage writes a new manifest", commands=(salvage_command(report),),
         )  # fmt: skip
         return
     name = aof.manifest_path.name if aof.manifest_path else ""
@@ -157,8 +158,9 @@ def _owners(report: Report) -> Iterator[Finding]:
                 f"{text.display_path(part.name)} is {stat.filemode(source.stat.st_mode)} of uid {source.stat.st_uid}: "
                 f"a server that runs as uid {directory_stat.st_uid}, as the directory's owner, cannot open it"
             )
-            hint = f"chown {directory_stat.st_uid}:{directory_stat.st_gid} {text.shell_quote(str(part.path))}"
-            yield Finding("owner", Severity.WARNING, message, part.name, hint=hint)
+            command = f"sudo chown {directory_stat.st_uid}:{directory_stat.st_gid} {text.shell_quote(str(part.path))}"
+            hint = "give it the owner of the directory"
+            yield Finding("owner", Severity.WARNING, message, part.name, hint=hint, commands=(command,))
 
 
 def _owner_can_open(file_stat: os.stat_result, directory_stat: os.stat_result) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from aofdoctor import text
-from aofdoctor.check.report import Report, shell_path
+from aofdoctor.check.report import Report, salvage_command, shell_path
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
 from aofdoctor.rdb.preamble import creation_time
@@ -16,11 +16,12 @@ def _flushes(report: Report) -> Iterator[Finding]:
     for group in report.flushes.groups:
         yield Finding("flush", Severity.DANGER, _flush_message(report, group), group.first.part,
                       group.first.span.start, group.last.span.end, _flush_detail(report, group),
-                      _strip_hint(report))  # fmt: skip
+                      _strip_hint(report), (f"aofdoctor strip {shell_path(report)}",))  # fmt: skip
     hidden = report.flushes.group_count - len(report.flushes.groups)
     if hidden:
         message = f"{hidden:,} more groups of flushes stand between those listed"
-        yield Finding("flush-more", Severity.DANGER, message, hint="aofdoctor log --effect flush lists them all")
+        yield Finding("flush-more", Severity.DANGER, message, hint="list them all",
+                      commands=(f"aofdoctor log {shell_path(report)} --effect flush",))  # fmt: skip
 
 
 def _flush_message(report: Report, group: FlushGroup) -> str:
@@ -44,8 +45,8 @@ def _flush_detail(report: Report, group: FlushGroup) -> str:
 
 def _strip_hint(report: Report) -> str:
     if report.flushes.group_count > 1:
-        return f"aofdoctor strip {shell_path(report)} lists them; POSITION, --last or --all chooses"
-    return f"aofdoctor strip {shell_path(report)} shows what taking it back would change"
+        return "list them; a POSITION, --last or --all chooses"
+    return "show what taking it back would change"
 
 
 def _hidden_flushes(report: Report) -> Iterator[Finding]:
@@ -54,8 +55,8 @@ def _hidden_flushes(report: Report) -> Iterator[Finding]:
         message = (
             f"{command.upper()} in a damaged record at {text.display_path(part)}@{offset}: servers that read on run it"
         )
-        hint = f"aofdoctor repair {shell_path(report)} --salvage leaves damaged records out"
-        yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint)
+        hint, commands = "a salvage leaves damaged records out", (salvage_command(report),)
+        yield Finding("flush-in-damage", Severity.DANGER, message, part, offset, None, hint=hint, commands=commands)
 
 
 def _script_flushes(report: Report) -> Iterator[Finding]:
@@ -66,11 +67,13 @@ def _script_flushes(report: Report) -> Iterator[Finding]:
             f"{script_flush.command} at {text.display_path(place)} runs a script with a flush in its text, "
             "at every load"
         )
-        hint = (
-            f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; "
-            "strip --from and --to that place leaves it out"
+        quoted = text.shell_quote(place)
+        commands = (
+            f"aofdoctor show {shell_path(report)} {quoted}",
+            f"aofdoctor strip {shell_path(report)} --from {quoted} --to {quoted}",
         )
-        yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span, hint=hint)
+        yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span,
+                      hint="show the script, and what leaving it out would change", commands=commands)  # fmt: skip
     hidden = report.script_flushes.count - len(report.script_flushes.flushes)
     if hidden:
         yield Finding("flush-in-script-more", Severity.DANGER, f"{hidden:,} more such scripts follow")

@@ -4,6 +4,7 @@ Every file was opened before it is described: how much it holds, how old it is, 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.generations import PART_NAME, Generation, find_generations, role
@@ -17,9 +18,10 @@ from aofdoctor.check.neighbours.weighing import (
     content_reader,
     weigh,
 )
-from aofdoctor.check.report import PartReport, Report, shell_path
+from aofdoctor.check.report import PartReport, Report, salvage_command
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
+from aofdoctor.free_names import free_name
 from aofdoctor.rdb.preamble import creation_time
 
 _HISTORY_GENERATIONS_MAX = 8
@@ -56,8 +58,8 @@ def _better_generation(report: Report, best: WeighedGeneration, listed: WeighedG
     if not best.is_whole:
         state = f"{verb} not whole, and {'give' if verb == 'are' else 'gives'} more than the listed files"
     message = f"{names} {state}: {_key_count(best)}; the listed files that exist give {_key_count(listed)}"
-    hint = f"aofdoctor repair {shell_path(report)} --salvage -o OUT makes a set of these files"
-    return Finding("generation-found", Severity.WARNING, message, best.generation.files[0].name, hint=hint)
+    return Finding("generation-found", Severity.WARNING, message, best.generation.files[0].name,
+                   hint="a salvage makes a set of these files", commands=(salvage_command(report),))  # fmt: skip
 
 
 def _history_generations(report: Report, read: ReadContent, is_loss_found: bool) -> Iterator[Finding]:
@@ -89,17 +91,20 @@ def _history_generation(past: WeighedGeneration, less_now: WeighedGeneration | N
     message = f"{_join_names([part.name for part in files])} (history) {holds} {_key_count(past)}"
     detail = f"The listed files hold {_key_count(less_now)} now." if less_now else ""
     severity = Severity.WARNING if less_now else Severity.NOTE
-    return Finding("history-generation", severity, message, files[0].name, detail=detail, hint=_history_hint(files))
+    commands = _history_commands(files)
+    hint = "make a set of them" if commands else ""
+    return Finding("history-generation", severity, message, files[0].name, detail=detail, hint=hint, commands=commands)
 
 
-def _history_hint(files: list[AofPart]) -> str:
-    """Return the command that makes a set of history files; none if their names do not say which is which."""
+def _history_commands(files: list[AofPart]) -> tuple[str, ...]:
+    """Return the commands that make a set of history files; none if their names do not say which is which."""
     match = PART_NAME.match(files[0].name)
     if not match or not all(PART_NAME.match(part.name) for part in files):
-        return ""
+        return ()
     paths = " ".join(text.shell_quote(str(part.path)) for part in files)
-    folder = f"history-{match['seq']}"
-    return f"mkdir {folder} && cp -p {paths} {folder}/ && aofdoctor repair {folder} --salvage -o {folder}-set"
+    name = f"history-{match['seq']}"
+    folder, output = free_name(name, "files"), free_name(name, "set")
+    return (f"mkdir {folder} && cp -p {paths} {folder}/", f"aofdoctor repair {folder} --salvage -o {output}")
 
 
 # -- files beside the set --
@@ -115,8 +120,7 @@ def _neighbours(report: Report) -> Iterator[Finding]:
         yield Finding("leftover-more", Severity.NOTE, message)
     for path in report.aof.other_sets:
         message = f"{text.display_path(str(path))} was not examined: it is another AOF, or a manifest without its files"
-        hint = f"aofdoctor check {text.shell_quote(str(path))}"
-        yield Finding("other-set", Severity.NOTE, message, str(path), hint=hint)
+        yield Finding("other-set", Severity.NOTE, message, str(path), hint=_LOOK, commands=(_check_command(path),))
 
 
 def _temporary_file(report: Report, neighbour: Neighbour) -> Finding:
@@ -136,27 +140,33 @@ def _temporary_file(report: Report, neighbour: Neighbour) -> Finding:
     else:
         message = f"{name} is a {kind} that did not get its name: its commands are whole, and may not be all"
     detail, hint = _use_of_temporary_file(report, neighbour)
-    return Finding("leftover", Severity.NOTE, message, str(neighbour.path), detail=detail, hint=hint)
+    commands = (_check_command(neighbour.path),) if hint else ()
+    return Finding("leftover", Severity.NOTE, message, str(neighbour.path), detail=detail, hint=hint, commands=commands)
+
+
+_LOOK = "look into it"
+
+
+def _check_command(path: Path | str) -> str:
+    return f"aofdoctor check {text.shell_quote(str(path))}"
 
 
 def _use_of_temporary_file(report: Report, neighbour: Neighbour) -> tuple[str, str]:
-    """Return (whether a temporary file may be deleted, the command that reads it, or nothing)."""
+    """Return (whether a temporary file may be deleted, why to look into it, or nothing)."""
     is_damaged = any(_has_damage(part) or not part.part.exists for part in report.parts)
-    path = text.shell_quote(str(neighbour.path))
-    look = f"aofdoctor check {path}"
     if neighbour.content.kind == "unread":
-        return "It was not read.", look
+        return "It was not read.", _LOOK
     if neighbour.content.holds_nothing or neighbour.path.name.endswith(".manifest"):
         return "It can be deleted while no rewrite or save runs.", ""
     if is_damaged:
-        return f"Keep it until {_main_file(report)} is repaired.", f"{look} counts what it holds"
+        return f"Keep it until {_main_file(report)} is repaired.", "count what it holds"
     if neighbour.keys_only_here == 0:
         return "All of its keys are in the AOF, which is sound: it can be deleted while no rewrite or save runs.", ""
     if neighbour.keys_only_here:
         keys = text.format_count(neighbour.keys_only_here, "key")
         verb = "is" if neighbour.keys_only_here == 1 else "are"
-        return f"{keys} in it {verb} not in the AOF: look at the file before you delete it.", look
-    return "Its keys were not compared with those of the AOF.", look
+        return f"{keys} in it {verb} not in the AOF: look at the file before you delete it.", _LOOK
+    return "Its keys were not compared with those of the AOF.", _LOOK
 
 
 def _dump(report: Report, neighbour: Neighbour) -> Finding:
@@ -168,11 +178,11 @@ def _dump(report: Report, neighbour: Neighbour) -> Finding:
         return Finding(code, Severity.WARNING, message, place)
     if content.kind in ("empty", "unknown"):
         message = f"{_sized(path.name, content)} holds no data that can be read: it is {describe_content(content)}"
-        return Finding(code, Severity.WARNING, message, place, hint=f"aofdoctor check {text.shell_quote(place)}")
+        return Finding(code, Severity.WARNING, message, place, hint=_LOOK, commands=(_check_command(place),))
     if content.kind == "unread":
         when = f", written at {text.format_time(neighbour.written)}" if neighbour.written is not None else ""
         message = f"{_sized(path.name, content)} was not read because of its size{when}"
-        return Finding(code, Severity.NOTE, message, place, hint=f"aofdoctor check {text.shell_quote(place)}")
+        return Finding(code, Severity.NOTE, message, place, hint=_LOOK, commands=(_check_command(place),))
     when = f", written at {text.format_time(neighbour.written)}" if neighbour.written is not None else ""
     message = f"{_sized(path.name, content)} holds {_amount(content)}{when}"
     if content.damage is not None:
@@ -182,10 +192,12 @@ def _dump(report: Report, neighbour: Neighbour) -> Finding:
 
 def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Finding:
     place, content = str(neighbour.path), neighbour.content
-    convert = f"aofdoctor convert {text.shell_quote(place)} --layout multi-part -o OUT"
-    make_set = f"{convert} makes a set of it"
+    quoted = text.shell_quote(place)
+    convert = f"aofdoctor convert {quoted} --layout multi-part -o {text.shell_quote(free_name(place, 'set'))}"
+    make_set, commands = "make a set of it", (convert,)
     if content.damage is not None:
-        make_set = f"aofdoctor repair {text.shell_quote(place)} --salvage -o OUT keeps the keys that can be read"
+        repair = f"aofdoctor repair {quoted} --salvage -o {text.shell_quote(free_name(place, 'repaired'))}"
+        make_set, commands = "keep the keys that can be read", (repair,)
     if content.holds_nothing:
         detail = "It is the RDB that a full resync brought, or one saved after it." if _is_replicated(content) else ""
         message = f"{message}: it is no evidence of earlier data"
@@ -200,24 +212,26 @@ def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Findin
         ):
             message = f"{message}; none of its keys is in the AOF"
             detail = "If the server did not load it, its next save overwrites the dump."
-            return Finding("dump-not-loaded", Severity.WARNING, message, place, detail=detail, hint=make_set)
-        return Finding("leftover", Severity.NOTE, message, place, hint=make_set)
+            return Finding(
+                "dump-not-loaded", Severity.WARNING, message, place, detail=detail, hint=make_set, commands=commands
+            )
+        return Finding("leftover", Severity.NOTE, message, place, hint=make_set, commands=commands)
     keys = text.format_count(base.keys, "key")
     age = f"the base, which was written at {text.format_time(base.written)} with {keys}"
     is_empty_base = base.preamble.is_intact and not base.keys and bool(content.keys)
     same_second = neighbour.written == base.written
     if neighbour.written > base.written or (same_second and not (is_empty_base and neighbour.keys_only_here)):
         order = "as old as" if same_second else "younger than"
-        hint = make_set if _is_incomplete(report) else ""
-        return Finding("leftover", Severity.NOTE, f"{message}; it is {order} {age}", place, hint=hint)
+        message = f"{message}; it is {order} {age}"
+        if not _is_incomplete(report):
+            return Finding("leftover", Severity.NOTE, message, place)
+        return Finding("leftover", Severity.NOTE, message, place, hint=make_set, commands=commands)
     message = f"{message}; it is older than {age}"
     if not is_empty_base or content.damage is not None:
         return Finding("leftover", Severity.NOTE, message, place)
-    detail = (
-        "The server started with an empty AOF and did not load this dump. Its next save overwrites the dump. "
-        f'Steps: 1. redis-cli CONFIG SET save ""  2. {convert}'
-    )
-    return Finding("dump-not-loaded", Severity.DANGER, message, place, detail=detail, hint=convert)
+    detail = "The server started with an empty AOF and did not load this dump. Its next save overwrites the dump."
+    hint = "stop the saves of the server (CONFIG SET save ''), then make a set of the dump"
+    return Finding("dump-not-loaded", Severity.DANGER, message, place, detail=detail, hint=hint, commands=(convert,))
 
 
 def _is_replicated(content: FileContent) -> bool:

@@ -12,7 +12,7 @@ from itertools import islice
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
 from aofdoctor.aof.read_window import ReadWindow
-from aofdoctor.check.report import PartReport, Report, shell_path
+from aofdoctor.check.report import PartReport, Report, salvage_command
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.source import BytesSource, PipeSource, Source, pread
@@ -39,8 +39,10 @@ def _interleaved_writers(report: Report) -> Iterator[Finding]:
                 f"two servers seem to have written into {name}: the record at {start} goes on at {rest}, behind "
                 f"the other's{times}"
             )
-            hint = f"aofdoctor repair {shell_path(report)} --salvage keeps the whole commands of both"
-            yield Finding("two-writers", Severity.DAMAGE, message, part.part.name, start, rest, hint=hint)
+            hint, commands = "a salvage keeps the whole commands of both", (salvage_command(report),)
+            yield Finding(
+                "two-writers", Severity.DAMAGE, message, part.part.name, start, rest, hint=hint, commands=commands
+            )
 
 
 def _find_split_record(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:

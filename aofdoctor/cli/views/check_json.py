@@ -124,5 +124,5 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code, "severity": finding.severity.value, "part": finding.part or None,
         "start": finding.start, "end": finding.end, "message": finding.message, "detail": finding.detail or None,
-        "hint": finding.hint or None,
+        "hint": finding.hint or None, "commands": list(finding.commands),
     }  # fmt: skip

@@ -93,12 +93,13 @@ def _part_line(part: PartReport, paint: Paint) -> str:
 def _print_findings(findings: list[Finding], severity: Severity, paint: Paint) -> None:
     for finding in findings[:_LISTED_MAX]:
         print_line(f"{paint(severity.value.upper(), severity.value)}  {finding.message}")
-        for line in (
-            finding.detail,
-            f"Hint: {finding.hint}" if finding.hint else "",
-        ):
-            if line:
-                print_line(f"        {line}")
+        if finding.detail:
+            print_line(f"        {finding.detail}")
+        if finding.hint:
+            end = ":" if finding.commands else ""
+            print_line(f"        Hint: {finding.hint}{end}")
+        for command in finding.commands:
+            print_line(f"          {command}")
     if len(findings) > _LISTED_MAX:
         print_line(f"        and {len(findings) - _LISTED_MAX:,} more of these; --json lists them")
     if findings:

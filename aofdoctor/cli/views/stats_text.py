@@ -67,13 +67,14 @@ class StatsRenderer:
             size = f", {text.format_size(stats.damage_bytes)}" if stats.damage_bytes else ""
             facts.append(f"damaged in {text.format_count(stats.damages, 'place')}{size}")
         if facts:
-            hint = f"aofdoctor check {text.shell_quote(stats.aof.path)} says what and where"
-            print_line(f"  {self.paint(', '.join(facts), 'damage')}: {hint}")
+            print_line(f"  {self.paint(', '.join(facts), 'damage')}; this says what and where:")
+            print_line(f"          aofdoctor check {text.shell_quote(stats.aof.path)}")
 
     def _print_suspects(self) -> None:
         for finding in self.stats.suspicious_events:
             print_line(f"{self.paint(finding.severity.value.upper(), finding.severity.value)}  {finding.message}")
-            print_line(f"        {finding.hint}")
+            for command in finding.commands:
+                print_line(f"          {command}")
         if self.stats.suspicious_events:
             print_line()
 
