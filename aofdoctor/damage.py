@@ -39,6 +39,13 @@ class DamageKind(StrEnum):
     UNREADABLE = "unreadable"
 
 
+# Damage in which records may have been that nobody can count any more.
+UNCOUNTABLE_DAMAGE = frozenset({
+    DamageKind.TORN, DamageKind.NUL_TAIL, DamageKind.NUL_HOLE, DamageKind.GARBAGE, DamageKind.LEADING_GARBAGE,
+    DamageKind.BAD_HEADER, DamageKind.BAD_LENGTH, DamageKind.MISSING_CRLF, DamageKind.LINE_ENDS, DamageKind.ENCODING,
+    DamageKind.ZERO_ARGC, DamageKind.NEGATIVE_LENGTH, DamageKind.SECOND_AOF, DamageKind.UNREADABLE,
+})  # fmt: skip
+
 DAMAGE_MEANINGS: dict[DamageKind, str] = {
     DamageKind.TORN: "the file ends inside a record",
     DamageKind.IN_FLIGHT: "a record that is still being written: the file has grown since it was opened",

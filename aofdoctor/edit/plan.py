@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.aof.model import AOF
+from aofdoctor.damage import UNCOUNTABLE_DAMAGE
 from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file, validated
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.output.copy import KeptBytes
@@ -33,6 +34,8 @@ class Plan:
     - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
     - `omitted_parts` are the parts, by index in load order, that the output does not have; their bytes are among the
       drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
+    - `has_uncounted_drops`: a drop is damage that may have been commands, so the number of commands before the edit is
+      a minimum.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
     - `remaining_damage` maps a part to the offset of the first damage that stays in it.
     - `notes` are sentences for the user; `result_notes` are repeated with the result.
@@ -53,6 +56,7 @@ class Plan:
     dropped_bytes: int = 0
     drop_count: int = 0
     listed_drops: list[Drop] = field(default_factory=list)
+    has_uncounted_drops: bool = False
     omitted_parts: frozenset[int] = frozenset()
     keep_dropped: bool = False
     remaining_damage: dict[int, int] = field(default_factory=dict)
@@ -96,6 +100,11 @@ class Plan:
         return self.size + sum(change.span.size - change.size for change in self.reconstructions)
 
     @property
+    def leaves_nothing(self) -> bool:
+        """Whether the output would hold no command and no key although the source has bytes."""
+        return bool(self.size_before) and not self.commands_after and self.keys.after == 0
+
+    @property
     def leaves_damage(self) -> bool:
         """Whether damage of the source remains in the output."""
         return bool(self.remaining_damage)
@@ -120,6 +129,7 @@ class Plan:
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
             self.changed_parts.add(drop.part)
+            self.has_uncounted_drops |= drop.reason in UNCOUNTABLE_DAMAGE
             if drop.span.start == 0:
                 self.keys.drop_part(drop.part)
             if len(self.listed_drops) < LISTED_DROPS_MAX:
@@ -137,6 +147,7 @@ class Plan:
         """The numbers of RDB keys, commands and bytes as JSON: before, after, dropped and added."""
         replaced = sum(change.span.size for change in self.reconstructions)
         known = self.commands is not None
+        at_least = {"commands_at_least": True} if self.has_uncounted_drops else {}
         return {"keys": self.keys.as_json()} | {
             name: {"before": before, "after": after, "dropped": dropped, "added": added}
             for name, before, after, dropped, added in (
@@ -145,7 +156,7 @@ class Plan:
                 ("bytes", self.size_before, self.size - self.dropped_bytes, self.dropped_bytes + replaced,
                  sum(change.size for change in self.reconstructions)),
             )
-        }  # fmt: skip
+        } | at_least  # fmt: skip
 
     def saved_json(self) -> dict[str, Any]:
         """The fields about the result in a saved plan file: the totals, the listed drops and the notes."""

@@ -20,7 +20,6 @@ CASES = {
     "a torn transaction": (SET, MULTI + SET + SET[:9]),
     "an unclosed transaction": (SET, MULTI + SET),
     "an annotation without its end": (SET, b"#TS:17000"),
-    "nothing before it": (b"", b"\xef\xbb\xbf" + SET),
 }
 
 
@@ -39,6 +38,24 @@ def test_a_cut_keeps_everything_before_the_first_damage(name: str, tmp_path: Pat
     assert [(entry["start"], entry["end"]) for entry in lost] == [(len(good), len(good + bad))]
     assert result.json["bytes"]["dropped"] == len(bad)
     assert aofdoctor("check", tmp_path / "out").status == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xef\xbb\xbf" + SET, "nothing stands before the first damage"),
+        (bytes(4096), "nothing can be read"),
+        (b"REDIS0011" + bytes(200), "nothing can be read"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.aof", "dump.rdb"])
+def test_an_empty_copy_is_never_written(data: bytes, message: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    for words in ([], ["--salvage"]) if b"SET" not in data else ([],):
+        result = aofdoctor("repair", path, *words, "-o", tmp_path / "out")
+        assert result.status == 3 and not (tmp_path / "out").exists()
+    assert aofdoctor("check", path).status in (1, 3) and message in result.err
 
 
 def test_the_loss_is_reported_in_commands_bytes_and_percent(tmp_path: Path) -> None:

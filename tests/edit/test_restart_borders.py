@@ -114,7 +114,7 @@ def test_the_text_names_the_restart_and_its_position(tmp_path: Path) -> None:
     path = write(tmp_path / "a.aof", BEFORE + MULTI + B + select(0) + C)
     out = aofdoctor("check", path).out
     assert "restart" in out and f"at {len(BEFORE + MULTI + B)}" in out
-    assert "--salvage -o OUT removes this transaction and keeps every later command" in out
+    assert "a salvage removes this transaction and keeps every later command" in out
 
 
 def test_a_restart_is_found_through_damage_and_batches(tmp_path: Path) -> None:

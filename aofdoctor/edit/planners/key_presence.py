@@ -66,19 +66,22 @@ class KeyPresence:
                 self.dbs[first], self.dbs[second] = self.in_db(second), self.in_db(first)
             return
         keys, target_keys = self.in_db(db), self.in_db(db)
+        words = [arg.lower() for arg in argv[3:]]
         if name == "move":
             if not target.isdigit() or len(target) > 9:
                 return
             target_keys, target = self.in_db(int(target)), source
         elif name == "copy":
-            words = [arg.lower() for arg in argv[3:]]
             number = argv[4 + words.index(b"db")] if b"db" in words[:-1] else b""
             target_keys = self.in_db(int(number)) if number.isdigit() and len(number) < 10 else keys
         if source not in keys:
             return
-        uncertain = keys[source] if name == "copy" else keys.pop(source)
-        if name in ("rename", "copy") or target not in target_keys:
-            target_keys[target] = uncertain
+        replaces = name == "rename" or (name == "copy" and b"replace" in words)
+        if not replaces and target in target_keys:
+            if target_keys[target]:  # It may have expired by then, and then the command succeeds.
+                keys[source] = name != "copy" or keys[source]
+            return
+        target_keys[target] = keys[source] if name == "copy" else keys.pop(source)
 
 
 def _has_expiry(argv: Sequence[bytes]) -> bool:

@@ -23,6 +23,9 @@ from aofdoctor.errors import InvalidSelection, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
 
+_END_OF_RDB_SIZE = 9  # bytes of the EOF opcode and the checksum
+_DAMAGE_REASONS = frozenset[str](DamageKind)
+
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
     """Plan repair from a recipe (the user's request as JSON).
@@ -43,6 +46,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         replaced, replacements = replace_crashing_vector_adds(aof)
         plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown, partial_values)
         _add_replacements(plan, replacements)
+    _require_something_left(plan, report, salvage)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
     if not salvage and (estimate := estimate_salvage(report)):
         plan.notes.append(f"repair --salvage keeps {estimate}")
@@ -52,6 +56,23 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
             for verdict in report.verdicts if verdict.load_truncated and verdict.reason
         ]  # fmt: skip
     return plan
+
+
+def _require_something_left(plan: Plan, report: Report, salvage: bool) -> None:
+    """Raise RefusedEdit if damage may have held data and the output would hold none."""
+    is_data_lost = any(
+        drop.reason in _DAMAGE_REASONS and drop.span.size > _END_OF_RDB_SIZE for drop in plan.listed_drops
+    )
+    if not (plan.leaves_nothing and is_data_lost):
+        return
+    path = text.display_path(plan.aof.path)
+    if not salvage and (estimate := estimate_salvage(report)) and (estimate.keys or estimate.commands):
+        hint = f"aofdoctor repair {text.shell_quote(plan.aof.path)} --salvage keeps {estimate}"
+        raise RefusedEdit(f"nothing stands before the first damage of {path}: the copy would be empty", hint)
+    raise RefusedEdit(
+        f"nothing can be read in {path}: no command and no key would be left",
+        "look for a backup, a replica, or other files of the same server",
+    )
 
 
 def _renamed_flush_notes(report: Report, drop_unknown: bool) -> list[str]:
