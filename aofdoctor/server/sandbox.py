@@ -13,22 +13,34 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.resp_client import ReplyError, RespClient, RespReply
+from aofdoctor.server.limits import ServerLimits
+from aofdoctor.server.load_log import failure_reason
+from aofdoctor.server.resp_client import RespClient, RespReply
+from aofdoctor.server.scratch_folders import scratch_folder
 from aofdoctor.server.versions import VERSIONS, nearest_version, table_column
 
 # Commands that can reach outside of the sandbox, or stop the server.
 RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", "SCRIPT", "MIGRATE", "SHUTDOWN",
                 "BGREWRITEAOF", "BGSAVE", "SAVE", "SYNC", "PSYNC", "FAILOVER", "ACL", "MONITOR")  # fmt: skip
+_OUTPUT = "output"  # file of the standard output and error of the server
+_LOG_READ_MAX = 1 << 20
+_ANSWER_SECONDS = 1.0
+_LIMIT_SIGNALS = {
+    signal.SIGXFSZ: "it wrote more than {:,} bytes into one file",
+    signal.SIGXCPU: "it used more CPU time than the time limit",
+    signal.SIGKILL: "it was killed, as at the limit of memory or CPU time",
+}
 _VERSION = re.compile(r"(Redis|Valkey|Server).*?v=(\d+)\.(\d+)\.(\d+)", re.IGNORECASE)
 
 
@@ -118,9 +130,9 @@ def _isolation() -> tuple[str, ...]:
 class Sandbox:
     """A private server that runs while the context manager is open, and leaves nothing behind.
 
-    `options` are added to its command line.  `prepare` is called with its working
-    directory (`folder`) before it starts.  `hide` are the commands to rename away.
-    `timeout` is the limit for loading in seconds, by default none.
+    `options` are added to its command line.  `prepare` is called with its working directory (`folder`) before it
+    starts.  `hide` are the commands to rename away.  `timeout` is the limit for loading in seconds, by default none;
+    `limits` sets that limit and those of memory and files.
     """
 
     def __init__(
@@ -130,16 +142,17 @@ class Sandbox:
         prepare: Callable[[Path], None] | None = None,
         hide: Sequence[str] = RENAMED_AWAY,
         timeout: float | None = None,
+        limits: ServerLimits | None = None,
     ) -> None:
-        self.binary, self._timeout = binary, timeout
+        self.binary, self._limits = binary, limits
+        self._timeout = limits.seconds if limits else timeout
         self._options, self._prepare, self._hide = options, prepare, hide
-        self._temp: tempfile.TemporaryDirectory[str] | None = None
+        self._resources = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._client: RespClient | None = None
 
     def __enter__(self) -> "Sandbox":
-        self._temp = tempfile.TemporaryDirectory(prefix="aofdoctor-")
-        self.folder = Path(self._temp.name)
+        self.folder = self._resources.enter_context(scratch_folder())
         try:
             if self._prepare:
                 self._prepare(self.folder)
@@ -172,9 +185,15 @@ class Sandbox:
         return {name: value for name, colon, value in lines if colon}
 
     def log(self) -> str:
-        """Return the log of the server so far."""
-        path = self.folder / "log"
-        return path.read_text("utf-8", "replace") if path.exists() else ""
+        """Return the beginning of the log of the server, at most _LOG_READ_MAX bytes."""
+        return self._read("log")
+
+    def _read(self, name: str) -> str:
+        try:
+            with open(self.folder / name, "rb") as file:
+                return file.read(_LOG_READ_MAX).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def _start(self) -> None:
         hidden = [
@@ -185,10 +204,13 @@ class Sandbox:
             "--dir", ".", "--logfile", "log", "--daemonize", "no", "--save", "", "--appendfsync", "no",
             "--auto-aof-rewrite-percentage", "0", "--aof-load-truncated", "no", *hidden, *self._options,
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        if hasattr(resource, "prlimit"):
+        with open(self.folder / _OUTPUT, "wb") as output:
+            self._process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        if self._limits:
+            self._limits.apply(self._process.pid)
+        elif hasattr(resource, "prlimit"):
             resource.prlimit(self._process.pid, resource.RLIMIT_CORE, (0, 0))
         self._wait_until_loaded()
 
@@ -197,7 +219,7 @@ class Sandbox:
         pause, started = 0.002, time.monotonic()
         while True:
             if self._process is None or self._process.poll() is not None:
-                raise SandboxError(f"{self.binary.title} did not start", self._last_words())
+                raise SandboxError(f"{self.binary.title} did not start", self._exit_reason())
             if (self.folder / "s").exists() and self._answers():
                 return
             if self._timeout is not None and time.monotonic() - started > self._timeout:
@@ -206,18 +228,28 @@ class Sandbox:
             pause = min(0.2, pause * 1.5)
 
     def _answers(self) -> bool:
+        """Whether it has loaded; one that runs a script does not answer, so each question has a time limit."""
         try:
-            self._client = self._client or RespClient(self.folder / "s", timeout=None)
-            return self._client.call("PING") == b"PONG"
-        except ReplyError:  # LOADING
-            return False
+            client = RespClient(self.folder / "s", timeout=_ANSWER_SECONDS)
         except (SandboxError, OSError):
-            self._client = None
             return False
+        try:
+            if client.call("PING") != b"PONG":
+                return False
+        except (SandboxError, OSError):  # LOADING, or no answer
+            return False
+        finally:
+            client.close()
+        self._client = RespClient(self.folder / "s", self._timeout)
+        return True
 
-    def _last_words(self) -> str:
-        lines = [line for line in self.log().splitlines() if " # " in line or line.startswith("#")]
-        return lines[-1].partition("# ")[2] if lines else "it left no word in its log"
+    def _exit_reason(self) -> str:
+        """Why it has exited: the limit that stopped it, or its own words."""
+        code = self._process.returncode if self._process else 0
+        signal_number = signal.Signals(-code) if code < 0 else None
+        if self._limits and signal_number in _LIMIT_SIGNALS:
+            return _LIMIT_SIGNALS[signal_number].format(self._limits.file_size)
+        return failure_reason(self.log() + self._read(_OUTPUT))
 
     def _stop(self) -> None:
         if self._client:
@@ -226,5 +258,4 @@ class Sandbox:
         if self._process and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        if self._temp:
-            self._temp.cleanup()
+        self._resources.close()
