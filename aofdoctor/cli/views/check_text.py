@@ -1,4 +1,4 @@
-"""The report of `check` as text: facts, findings, verdicts of server versions, and what to run next."""
+"""Print the report of `check` as text: facts, findings, how server versions would load the AOF, and next commands."""
 
 from collections.abc import Iterable
 
@@ -16,9 +16,9 @@ _LISTED_MAX = 20  # findings of one severity that are printed
 
 
 def print_report(report: Report, findings: list[Finding], paint: Paint, further_facts: Iterable[str] = ()) -> None:
-    """Print the facts first, on one screen, then the findings, the verdicts and the next commands to run.
+    """Print the report of `check`: facts about the files, findings, verdicts of server versions, next commands to run.
 
-    `further_facts` are lines that follow the findings.
+    `further_facts` are lines to print after the findings.
     """
     if report.flushes.count:
         _print_first_aid(paint)
@@ -47,7 +47,7 @@ def _print_first_aid(paint: Paint) -> None:
 
 
 def _title(report: Report) -> str:
-    """The AOF in one line: path, layout, writer of the base, totals and times."""
+    """Return the first line of the report about an AOF: path, layout, writer of the base, totals and times."""
     facts = [text.display_path(report.aof.path), {"multi-part": "multi part"}.get(report.aof.layout, report.aof.layout)]
     if report.writer:
         facts.append(f"base written by {report.writer}")
@@ -62,7 +62,7 @@ def _title(report: Report) -> str:
 
 
 def _part_line(part: PartReport, paint: Paint) -> str:
-    """One part on a line: type, name, size, contents, and the offset of the first damage."""
+    """Return the line about one file of the AOF: type, name, size, contents, and the offset of the first damage."""
     head = f"  {part.part.type:<8}{text.display_path(part.part.name)}  "
     if not part.part.exists:
         return head + paint("missing", "damage")
@@ -98,7 +98,7 @@ def _print_findings(findings: list[Finding], severity: Severity, paint: Paint) -
 
 
 def _verdict_lines(report: Report) -> list[str]:
-    """One line for each outcome, naming the server versions that share it.
+    """Return one line for each outcome of loading the AOF in a server, with the server versions that share it.
 
     Versions that have the option aof-load-truncated are shown with its default, yes.
     """
@@ -130,7 +130,7 @@ def _verdict_line(servers: list[str], verdict: Verdict, report: Report) -> str:
 
 
 def _next_steps(report: Report) -> list[str]:
-    """The commands that the report suggests to run next, each with a remark."""
+    """Return the aofdoctor commands that the report suggests to run next, each with a remark."""
     path, steps = text.shell_quote(report.aof.path), []
     damaged = any(d.kind is not DamageKind.IN_FLIGHT for part in report.parts for d in part.damage)
     if report.flushes.group_count == 1:
