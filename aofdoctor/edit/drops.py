@@ -17,7 +17,7 @@ from aofdoctor.span import Span
 class Drop(NamedTuple):
     """A byte range of one file of the AOF that the output leaves out.
 
-    `part` is the index of the part in load order, and `commands` the number of whole commands in the range.
+    `part` is the index of the file in load order, and `commands` the number of whole commands in the range.
     """
 
     part: int
@@ -29,7 +29,7 @@ class Drop(NamedTuple):
 class Reconstruction(NamedTuple):
     """A byte range of one file of the AOF that is replaced by `size` reconstructed bytes.
 
-    `part` is the index of the part in load order.  An empty `span` is a place where bytes are inserted.
+    `part` is the index of the file in load order.  An empty `span` is a place where bytes are inserted.
     """
 
     part: int
@@ -49,7 +49,7 @@ def joined(first: Drop, second: Drop) -> Drop | None:
 
 
 def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
-    """Join adjacent drops that have the same reason."""
+    """Yield drops (byte ranges that the output leaves out) with adjacent ones joined if they have the same reason."""
     held: Drop | None = None
     for drop in drops:
         merged = joined(held, drop) if held else None
@@ -61,7 +61,7 @@ def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
 
 
 def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
-    """Yield the drops unchanged; raise RefusedEdit at one that overlaps, is out of order or exceeds its file."""
+    """Yield dropped byte ranges unchanged; raise RefusedEdit for one that overlaps, is out of order or too long."""
     part, at = 0, 0
     for drop in drops:
         if drop.part != part:

@@ -139,7 +139,7 @@ def describe_opcode(item: OpcodeItem) -> str:
 
 
 def key_detail_json(key: BaseKey) -> dict[str, Any]:
-    """Return the JSON object of `show --json` for an RDB key; its field `more` says if `args` is not the whole value."""
+    """Return the JSON object of `show --json` for an RDB key; its field `more`: `args` is not the whole value."""
     shown, more = _first_words(key)
     return key_fields(key) | {"args": [bytes_to_json(word) for word in shown], "more": more, "type_byte": key.key.type}
 

@@ -28,7 +28,7 @@ _ARGUMENTS_MAX = 1 << 16  # arguments of one command that are examined
 
 
 class MixedCommand(NamedTuple):
-    """A command with both selected and unselected keys; `reads_other`: it reads an unselected one."""
+    """A command with both selected and unselected keys; `reads_other`: it reads a key that is not selected."""
 
     part: str
     span: Span

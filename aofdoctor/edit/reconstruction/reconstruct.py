@@ -108,7 +108,7 @@ class _PartReconstructor:
         return None
 
     def _try_methods(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
-        """The pieces of the first reconstruction method that explains a damage; None if no method does.
+        """Try all methods to restore a damage; return pieces of a patched file by the first that succeeds, or None.
 
         `record_before` is the command that ends where the damage begins.
         """

@@ -64,7 +64,7 @@ def splice_rdb(
 
 
 def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
-    """A view of the source with another byte at a file offset."""
+    """Return a view of a file with another byte at a file offset."""
     changed = Replacement(bytes((byte,)))
     pieces = [
         PatchPiece(Span(0, offset), offset),
@@ -75,7 +75,7 @@ def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
-    """A view of the source with another RDB magic at its start."""
+    """Return a view of a file with another RDB magic at its start."""
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
@@ -86,7 +86,7 @@ def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSo
 
 
 def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
-    """The verdicts on RDB items, then a drop for any bytes between the last item and the end of the RDB."""
+    """Yield (byte range, reason to drop it or "") of each RDB item, then of the bytes between the last and the end."""
     at = 0
     for span, why in item_verdicts:
         yield span, why
@@ -96,7 +96,7 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
 
 
 def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes) -> bytes:
-    """The bytes of the RDB's new end: added keys, EOF opcode, and the checksum if the RDB version has one."""
+    """Encode the new end of an RDB from which items were removed: added keys, EOF opcode, checksum if it has one."""
     last = added + bytes([Opcode.EOF])
     if not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return last
@@ -108,7 +108,7 @@ def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes
 
 
 def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
-    """Join adjacent byte ranges."""
+    """Yield byte ranges with adjacent ones joined."""
     held: Span | None = None
     for span in spans:
         if held and held.end == span.start:
@@ -122,7 +122,7 @@ def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
 
 
 def _insert(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
-    """A view of the source with `data` inserted at file offset `at`."""
+    """Return a view of a file with `data` inserted at file offset `at`."""
     pieces = source.pieces if isinstance(source, PatchedSource) else [PatchPiece(Span(0, source.size), source.size)]
     out: list[PatchPiece] = []
     start = 0

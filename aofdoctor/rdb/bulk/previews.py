@@ -17,9 +17,10 @@ Preview = list[bytes] | None
 
 
 class KeyPreviews:
-    """Makes previews of the keys of a batch: lists of the key's name and words of its value, as in encoder.py.
+    """Makes previews of RDB keys in a batch: for each, a list of its name and the first strings of its value.
 
-    `indexes` are column indexes of keys in the batch; `window` holds the bytes, None if there is no window.
+    `indexes` are the column indexes of the keys in the batch; `window` is the buffer with their bytes, or None if the
+    bytes are not in memory, and then there are no previews.
     """
 
     def __init__(self) -> None:

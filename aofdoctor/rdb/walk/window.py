@@ -88,7 +88,7 @@ class WalkWindow:
         return self.crc
 
     def _should_flush(self) -> bool:
-        """Decide whether to deliver the items now, so that a compressed RDB need not be decompressed again for them."""
+        """Whether to deliver the RDB items now, while a compressed RDB still has their decompressed bytes in memory."""
         columns = self.columns
         return (
             self._max_batch_span is not None
