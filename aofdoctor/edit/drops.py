@@ -80,9 +80,9 @@ def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
 
 
 def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
-    """The byte ranges of one file that remain after its drops.
+    """Return the byte ranges of one file that an edit keeps.
 
-    `drops` are the drops of this file only, in order; `size` is the size of the file.
+    `drops` are the dropped byte ranges of this file only, in order; `size` is the size of the file.
     """
     at = 0
     for drop in drops:

@@ -30,11 +30,11 @@ class Plan:
     """An edit of one AOF, as the AOF was when it was opened, that drops byte ranges.
 
     - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
-    - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
-    - `omitted_parts` are the parts, by index in load order, that the output does not have; their bytes are among the
-      drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
+    - `commands` (None: not counted) and `size` are those of all files after any reconstruction, before the drops.
+    - `omitted_parts` are the files, by index in load order, that the output does not have; their bytes are among the
+      drops.  `changed_parts` are the files that a drop or a reconstruction changes.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
-    - `remaining_damage` maps a part to the offset of the first damage that stays in it.
+    - `remaining_damage` maps a file to the offset of the first damage that stays in it.
     - `notes` are sentences for the user; `result_notes` are repeated with the result.
     - `json_fields` are further fields of the JSON outcome, which the planner adds.
     - `recipe` is the user's request, from which the same plan can be made again.
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def leaves_damage(self) -> bool:
-        """Whether damage of the source remains in the output."""
+        """Whether the output of this plan still has damage of the source AOF."""
         return bool(self.remaining_damage)
 
     @property
@@ -106,12 +106,12 @@ class Plan:
         return False
 
     def add_reconstructions(self, reconstructions: list[Reconstruction], commands_regained: int) -> None:
-        """Record the reconstructions that were made before the drops were found."""
+        """Record in the plan which damaged bytes were reconstructed before it was made."""
         self.reconstructions, self.commands_regained = reconstructions, commands_regained
         self.changed_parts |= {change.part for change in reconstructions}
 
     def compute_totals(self) -> "Plan":
-        """Iterate over all drops once to validate, count and list them; returns this plan.
+        """Iterate over all dropped byte ranges once to validate, count and list them; returns this plan.
 
         Raises RefusedEdit if the drops are not in order, overlap, or exceed their part.
         """
@@ -160,7 +160,7 @@ class Plan:
         }  # fmt: skip
 
     def unused_files_json(self) -> dict[str, list[dict[str, Any]]]:
-        """The files of the set that the output does not use, or an empty object if there are none."""
+        """The files of the AOF that the output does not use, as a JSON field, or an empty object if there are none."""
         files = [
             {"name": file.name, "keys": file.keys, "commands": file.commands, "bytes": file.size,
              "history": file.is_history}

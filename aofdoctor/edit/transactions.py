@@ -68,9 +68,9 @@ class _OpenTransaction:
 
 
 def first_of_transaction(tx: "array[int]", i: int, least: int = 0) -> int:
-    """The index in a batch of the first command of the transaction of command `i`, but at least `least`.
+    """Return the index, in a batch of commands, where the transaction that contains command `i` begins.
 
-    `tx` has the transaction number of each command of the batch.
+    The result is at least `least`. `tx` has the transaction number of each command of the batch.
     """
     while i > least and tx[i - 1] == tx[i]:
         i -= 1

@@ -69,7 +69,7 @@ def cut_after_time(seconds: int) -> CutFinder:
 
 @dataclass(slots=True)
 class _Cut:
-    """Where rewind cuts the AOF: a file, by index in load order, an offset in it, and the number of commands before."""
+    """Where rewind cuts the AOF: a file, by index in load order, an offset in it, and how many commands come before."""
 
     part: int
     offset: int
@@ -111,7 +111,7 @@ def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb:
 class _CutScanner:
     """Reads all files of an AOF to find the cut, and the number of commands and the first damage of each file.
 
-    `keep_end` is the end of the last record of the current part that a cut may follow: a command that is not SELECT,
+    `keep_end` is the end of the last record of the current file that a cut may follow: a command that is not SELECT,
     outside of an open transaction, or damage.  `keep_commands` is the number of commands up to it.
     """
 

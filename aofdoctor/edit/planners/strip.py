@@ -45,8 +45,8 @@ class AmbiguousFlushGroup(AmbiguousRequest):
 class FlushSurvey:
     """The flush commands (FLUSHALL, FLUSHDB) of an AOF, and the AOF's size in commands and bytes.
 
-    `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
-    commands by command id.  `rdb_keys` maps a part to the number of keys of its RDB, None if it is unknown.
+    `first_damage` maps a file, by index in load order, to the offset of its first damage.  `counts` has the number of
+    commands by command id.  `rdb_keys` maps a file to the number of keys of its RDB, None if it is unknown.
     """
 
     flushes: FlushCollector
@@ -128,7 +128,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
-    """The group of flushes at the position that the survey was made for.
+    """The group of flushes that contains the position `target` for which survey_flushes was called.
 
     Raises InvalidSelection if no group has a flush there.
     """

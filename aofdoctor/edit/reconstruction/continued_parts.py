@@ -33,7 +33,7 @@ class BorrowedBytes:
 
 
 class _Move(NamedTuple):
-    """The first `size` bytes of the file `origin`, read from `source`, which belong at the end of the file `target`."""
+    """The end of a split command: the first `size` bytes of file `origin` (`source`), moved to the end of `target`."""
 
     target: str
     origin: str

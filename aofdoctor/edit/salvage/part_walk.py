@@ -100,7 +100,7 @@ class PartSalvager:
             yield from self._drops_after_gap(rdb.span.end)
 
     def _torn_by_restart_before(self, end: int) -> Iterator[Drop]:
-        """Drop the transactions before `end` that a restart tore; every command after the restart stays."""
+        """Drop the transactions before `end` that a server restart cut off; every command after the restart stays."""
         while self.next_torn and self.next_torn.start < end:
             yield from self._drop_block(self.next_torn, TORN_TRANSACTION_REASON)
             self.next_torn = next(self.torn_transactions, None)
@@ -141,7 +141,7 @@ class PartSalvager:
             )
 
     def _torn_transaction_before(self, end: int) -> Iterator[Drop]:
-        """Drop the transaction that is open at `end`, where the part ends or damage begins."""
+        """Drop the transaction that is open at file offset `end`, where the file ends or damage begins."""
         if self.tracker.state[ContextField.TX] > 0:
             multi = self._open_multi_at(self.tracker.state[ContextField.MULTI_START], end)
             if multi is not None:
@@ -228,7 +228,7 @@ class PartSalvager:
     # -- making drops --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
-        """Drop the bytes of a range that have not yet been decided to be dropped or kept."""
+        """Drop a byte range, except for its bytes before `decided_end`: these are already dropped or kept."""
         start, self.decided_end = max(span.start, self.decided_end), max(self.decided_end, span.end)
         if start < span.end:
             yield Drop(self.index, Span(start, span.end), commands, reason)

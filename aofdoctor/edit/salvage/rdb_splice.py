@@ -28,7 +28,8 @@ ItemVerdicts = Callable[[], Iterator[tuple[Span, str]]]
 class SplicedRdb(NamedTuple):
     """A file of the AOF with an RDB from which items were removed.
 
-    `source` is the part with the RDB's new end inserted before offset `end`; `drops` are the drops of the RDB in it.
+    `source` is the file with the RDB's new end inserted before offset `end`; `drops` are the byte ranges of the removed
+    items in it.
     `reconstructions` are the inserted end, and a corrected magic.
     """
 
@@ -86,7 +87,7 @@ def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSo
 
 
 def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
-    """Yield (byte range, reason to drop it or "") of each RDB item, then of the bytes between the last and the end."""
+    """Yield (byte range, reason to drop it or "") of each RDB item, then of any bytes from the last one up to `end`."""
     at = 0
     for span, why in item_verdicts:
         yield span, why

@@ -39,7 +39,7 @@ def plan_salvage(
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `drop_unknown`, commands that no server version knows are dropped; with `partial_values`, the readable elements of
-    damaged collections of an RDB.  Raises RefusedEdit if no part exists.
+    damaged collections of an RDB.  Raises RefusedEdit if no file of the AOF exists.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
