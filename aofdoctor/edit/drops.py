@@ -42,7 +42,7 @@ DropFactory = Callable[[], Iterator[Drop]]  # finds the drops again, in load ord
 
 
 def joined(first: Drop, second: Drop) -> Drop | None:
-    """Join two drops into one; None unless the second directly follows the first and has the same reason."""
+    """Join two dropped byte ranges into one; None unless the second directly follows the first, for the same reason."""
     if (first.part, first.reason, first.span.end) != (second.part, second.reason, second.span.start):
         return None
     return Drop(first.part, Span(first.span.start, second.span.end), first.commands + second.commands, first.reason)

@@ -27,9 +27,9 @@ LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 @dataclass(slots=True)
 class Plan:
-    """An edit of one AOF, as the AOF was when it was opened, that drops byte ranges.
+    """An edit of one AOF that leaves out byte ranges ("drops") and keeps all other bytes.
 
-    - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
+    - `drops` is called to find the drops again, in load order and disjoint; `listed_drops` are the first of them.
     - `commands` (None: not counted) and `size` are those of all files after any reconstruction, before the drops.
     - `omitted_parts` are the files, by index in load order, that the output does not have; their bytes are among the
       drops.  `changed_parts` are the files that a drop or a reconstruction changes.
@@ -39,9 +39,9 @@ class Plan:
     - `json_fields` are further fields of the JSON outcome, which the planner adds.
     - `recipe` is the user's request, from which the same plan can be made again.
     - `manifest_rebuilt`: the manifest was rebuilt from the files.
-    - `keys` are the keys of RDBs; `unused_files` are files of the set that the output does not use.
-    - `reconstructions` were made before the drops were found, so the drops' offsets are those of the reconstructed
-      parts; `commands_regained` is the number of commands that they added.
+    - `keys` are the numbers of keys in RDBs; `unused_files` are files of the AOF that the output does not use.
+    - `reconstructions` were made before the drops were found, so the drops' offsets are those in the reconstructed
+      files; `commands_regained` is the number of commands that the reconstructions added.
     """
 
     aof: AOF
@@ -92,7 +92,7 @@ class Plan:
 
     @property
     def size_before(self) -> int:
-        """The size of all source files in bytes, before reconstructions and drops."""
+        """The size of all source files in bytes, before any change."""
         return self.size + sum(change.span.size - change.size for change in self.reconstructions)
 
     @property
@@ -148,7 +148,7 @@ class Plan:
         }  # fmt: skip
 
     def saved_json(self) -> dict[str, Any]:
-        """The fields about the result in a saved plan file: the totals, the listed drops and the notes."""
+        """The fields about the result in a saved plan file: the totals, the first dropped byte ranges and the notes."""
         return {**self.totals_json(), "dropped": self.listed_drops_json(), "notes": self.notes}
 
     def outcome_json(self, encode_key: EncodeKey) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Plan:
         return {"unused_files": files} if files else {}
 
     def listed_drops_json(self) -> list[dict[str, Any]]:
-        """The first drops of the plan as JSON, with offsets in the files on disk."""
+        """The first dropped byte ranges of the plan as JSON, with offsets in the files on disk."""
         return [
             {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
              "reason": d.reason}
@@ -224,7 +224,7 @@ class Plan:
             )
 
     def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
-        """The receipt: the header, the totals, and the listed drops with the hash of the bytes around each."""
+        """The content of the receipt: header, totals, and the first dropped ranges with a hash of the bytes around."""
         return {
             **header,
             # A copy takes nothing away: the dropped bytes are still in the source.

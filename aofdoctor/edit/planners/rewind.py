@@ -47,7 +47,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def cut_before_position(position: Position) -> CutFinder:
-    """Create a cut finder that cuts the AOF before the command at a position (file and offset)."""
+    """Return a function for _CutScanner that finds the cut before the command at a position (file and offset)."""
 
     def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         return max(0, index_at_position(batch, position, part, before))
@@ -56,7 +56,7 @@ def cut_before_position(position: Position) -> CutFinder:
 
 
 def cut_after_time(seconds: int) -> CutFinder:
-    """Create a cut finder that cuts the AOF before the first command written after a second (unix time)."""
+    """Return a function for _CutScanner that finds the cut before the first command written after a unix time."""
 
     def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         times = memoryview(tracker.time)[: batch.count]

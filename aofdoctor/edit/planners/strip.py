@@ -156,7 +156,7 @@ def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
 
 
 def describe_remaining_flushes(aof: AOF, survey: FlushSurvey, dropped: FlushGroup | None) -> list[str]:
-    """The notes of a plan about flushes that remain in the output after the group `dropped` is dropped.
+    """Notes for the user about flushes that remain in the output after the group of flushes `dropped` is dropped.
 
     Without a group no flush is dropped. No notes if no flush remains.
     """
@@ -191,7 +191,7 @@ def plan_tail(aof: AOF) -> Plan:
 
 
 def _tail_group(aof: AOF) -> list[Drop]:
-    """The drops of the last group of flushes, in file order, found by reading backwards from the end."""
+    """The byte ranges of the last group of flushes in an AOF, in file order, found by reading from the end."""
     flush_ids = command_table().with_effect("flush")
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)

@@ -1,7 +1,7 @@
 """Remove items from an RDB at the start of an AOF file, and give it a new EOF opcode and checksum.
 
 Kept items are copied byte for byte. The new end is inserted after all dropped bytes in a `PatchedSource` view of the
-file. So the drops of an RDB are like any others: they can be kept in OUT.lost, and found again.
+file. So the removed items are byte ranges of a file, like other dropped bytes: they can be kept in OUT.lost.
 """
 
 from collections.abc import Callable, Iterator

@@ -31,7 +31,7 @@ class KeyPreviews:
         return self._previews(batch, indexes, window, 0)
 
     def names_and_words(self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None) -> list[Preview]:
-        """Return for each requested key [name, word, ...] with up to WORDS_MAX words of its value, or None."""
+        """Return for each requested key [name, string, ...] with the first WORDS_MAX strings of its value, or None."""
         return self._previews(batch, indexes, window, WORDS_MAX)
 
     def _previews(

@@ -119,7 +119,7 @@ class _VectorSetCheck:
 
 
 def _vector_size(storage: int, dimension: int) -> int:
-    """Return the size in bytes of a vector of `dimension` components; `storage` is float32, int8 or binary."""
+    """Return the size in bytes of a vector of `dimension` components; `storage` is _FLOAT, _INT8 or _BINARY."""
     if storage == _FLOAT:
         return 4 * dimension
     if storage == _INT8:

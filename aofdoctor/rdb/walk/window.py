@@ -47,7 +47,7 @@ class WalkWindow:
 
     @property
     def offset(self) -> int:
-        """The offset in the source that the walk has reached."""
+        """The file offset that the walk over the items of the RDB has reached."""
         return self.base + self.at
 
     def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
