@@ -16,7 +16,7 @@ from aofdoctor.rdb.preamble import creation_time, is_rdb, read_aux
 from aofdoctor.source import FileSource
 
 PART_NAME = re.compile(r"(?P<set>.+)\.(?P<seq>[0-9]{1,18})\.(?P<type>base|incr)\.(?:aof|rdb)\Z", re.DOTALL)
-GENERATIONS_MAX = 32  # a directory can hold any number of bases
+GENERATIONS_MAX = 32  # the most base files that are examined; a directory can hold any number of them
 _CLOCK_MARGIN = 2  # Seconds by which the time of a file and the time in an RDB can differ.
 _LISTED_GAPS_MAX = 5
 

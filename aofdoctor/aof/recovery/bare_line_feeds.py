@@ -15,8 +15,8 @@ _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n")
 _NEXT_VALUE = re.compile(rb"\$[0-9]{1,18}\r\n")
 _NEXT_RECORD = re.compile(rb"\*[0-9]{1,18}\r\n\$|#|\Z")
 _RECORD_INSIDE = re.compile(rb"\r\n\*[0-9]{1,18}\r\n\$[0-9]{1,18}\r\n")
-_CANDIDATES_MAX = 64  # places at which a value may end that are examined
-_NEXT_SIZE_MAX = 24  # bytes after a value that show what follows it
+_CANDIDATES_MAX = 64  # the most possible ends of an argument that are examined
+_NEXT_SIZE_MAX = 24  # bytes after an argument that show whether another argument or a record follows
 
 
 class IncompleteData(Exception):
@@ -97,7 +97,7 @@ def _find_values(
             candidates += 1
             if candidates > _CANDIDATES_MAX:
                 return [], []
-            # The change leaves no bare LF.  A value with records in it has a wrong length instead.
+            # The change leaves no bare LF.  If the argument contains records, its length is wrong for another reason.
             is_possible = not added or (
                 data.count(b"\n", start, end) == crlfs and not _RECORD_INSIDE.search(data, start, end)
             )

@@ -42,8 +42,8 @@ _RUN_RECORDS = 8  # complete records that make a run
 _VALUE_MAX = 1 << 20  # a longer run of records is never taken for the content of an argument
 _VALUE_READ_SIZE = 1 << 16
 _NO_NAMES = ScanNames([])
-_WORK_FREE = 1 << 20  # the initial budget, in arguments or blocks of 64 bytes
-_WORK_PER_BYTE = 16
+_WORK_FREE = 1 << 20  # the initial budget of a search for the next record, in arguments or blocks of 64 bytes
+_WORK_PER_BYTE = 16  # added to the budget for each byte that the search has passed
 _NULS_MIN = 64  # a run of at least this many NUL bytes is lost data, a shorter one can be part of an argument
 _NULS_SEARCH_MAX = 1 << 20
 

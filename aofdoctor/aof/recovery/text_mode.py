@@ -22,7 +22,7 @@ _HEADER = re.compile(rb"([*$])([0-9]{1,18})\n")
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\n")
 _RECORD = re.compile(rb"\*[0-9]{1,18}\n\$|#TS:[0-9]{1,20}\n|\Z")
 _STAMP = re.compile(rb"(#TS:[0-9]{1,20})\n")
-_LOOKAHEAD_RECORDS = 64  # records that must follow if a value could end at two places
+_LOOKAHEAD_RECORDS = 64  # records that must follow an argument with two possible ends, to choose one of these
 _LOST_CRS_MAX = 1 << 10  # the maximum number of lost CRs of one argument
 
 
@@ -201,7 +201,7 @@ def _end_if_all_crs_lost(data: bytes, start: int, end: int) -> int:
         lf = data.find(b"\n", at, at + left)
         if lf < 0:
             return at + left
-        left -= lf + 2 - at  # two bytes for this one
+        left -= lf + 2 - at  # the LF counts as two bytes, because it was CRLF
         at = lf + 1
     return at
 

@@ -120,7 +120,7 @@ def key_fields(key: BaseKey) -> dict[str, Any]:
 # -- one key in full --
 
 _DETAIL_WORDS_MAX = 64  # strings of a value that `show` prints, on a terminal and in a pipe
-_DETAIL_WORD_SIZE_MAX = 200  # bytes of each
+_DETAIL_WORD_SIZE_MAX = 200  # bytes of each of these strings that are printed
 _OPCODES: dict[int, str] = {
     Opcode.EOF: "the end, and the checksum",
     Opcode.SELECTDB: "SELECTDB: the database of the keys that follow",

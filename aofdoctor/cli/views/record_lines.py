@@ -20,7 +20,7 @@ from aofdoctor.log.entries import LogEntry
 from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
 from aofdoctor.source import pread
 
-_KEY_SEARCH_MAX = 1 << 16  # arguments of a record with a large argument among which keys are found
+_KEY_SEARCH_MAX = 1 << 16  # keys are found only among this many first arguments of an oversized command
 _BASE64_CHUNK = 3 * (1 << 18)  # a multiple of three bytes: the base64 texts of such chunks can be concatenated
 
 

@@ -71,7 +71,7 @@ class DiffRenderer:
         self.tally = DifferenceCounts(prefixes)
         self.different = False
         self._last: tuple[int, int, int, int] | None = (
-            None  # column, side, part and offset of the RDB item printed last
+            None  # column, side, file and offset of the RDB item printed last
         )
 
     def render(self, events: Iterable[DiffEvent]) -> None:
