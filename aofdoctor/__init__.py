@@ -16,19 +16,21 @@ tests/test_layers.py enforces the order.
     rdb     the bytes of an RDB: encoding, walk, values, recovery, export as commands, rewrite as another RDB
     errors finding damage free_names resp source span text    the vocabulary, which every package may use
 
-The central law is tiling: aof.reader.read_tiles cuts a part into tiles that are
-adjacent, not empty, start at 0 and end at the file's size.  Every byte belongs
-to exactly one tile: a batch of commands and annotations, an RDB preamble, or
-damage.  Property tests hold what follows from it: an empty plan copies a file
-byte for byte, every dropped byte has a reason in its plan, the tiles do not
-depend on the read size, and an edit changes neither the database nor the
-transaction of a command that it keeps.
+A *part* is one file of an AOF: a base, an incremental file, or the single file of
+a server before 7.0.  The central law is tiling: aof.reader.read_tiles cuts a
+part into tiles, byte ranges that are adjacent, not empty, start at 0 and end at
+the file's size.  Every byte belongs to exactly one tile: a batch of commands and
+annotations, an RDB preamble, or damage.  Property tests check the consequences:
+an empty plan copies a file byte for byte, every dropped byte has a reason in its
+plan, the tiles do not depend on the read size, and an edit changes neither the
+database nor the transaction of a command that it keeps.
 
-Bytes are described, never judged by an exception: physical defects are Damage,
-logical ones are Findings.  An exception (errors.py) means that the program
-cannot continue.  Gigabytes travel as batches of columns, not as objects.  Hot
-loops are compiled: `name.py` is the only import point of a kernel, `_name.pyx`
-the compiled form, `_pyname.py` the fallback that tests compare it with.
+Damaged data never raises an exception: damaged bytes are reported as Damage, and
+suspicious but valid contents as Findings.  An exception (errors.py) means that
+the program cannot continue.  Commands are processed as batches of columns, not
+as one object each.  Hot loops are compiled: `name.py` is the module to import,
+`_name.pyx` the compiled code behind it, `_pyname.py` the pure-Python fallback
+that tests compare with the compiled code.
 
 Extension points:
 

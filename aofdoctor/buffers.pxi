@@ -1,5 +1,5 @@
-# The buffers that one call holds.  This file is included rather than imported, so that no compiled module depends on
-# another one.
+# Acquires the Python buffers (bytes, arrays) that one call of compiled code uses, and releases them.  This file is
+# included rather than imported, so that no compiled module depends on another one.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 
@@ -8,7 +8,7 @@ cdef enum:
 
 
 cdef class _Buffers:
-    """Hold up to 24 buffers and release them together."""
+    """Holds up to 24 acquired Python buffers and releases all of them when it is deallocated."""
     cdef Py_buffer views[_BUFFERS_MAX]
     cdef int count
 

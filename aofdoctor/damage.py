@@ -12,7 +12,7 @@ from aofdoctor.span import Span
 
 
 class DamageKind(StrEnum):
-    """A kind of damage; the value is its code in JSON."""
+    """A kind of damage in an AOF or RDB; the value of a member is the code that --json prints."""
 
     TORN = "torn"
     IN_FLIGHT = "in-flight"
@@ -75,10 +75,10 @@ DAMAGE_MEANINGS: dict[DamageKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes that are not a valid record.
+    """A range of bytes in a file that are not a valid command, annotation or RDB.
 
-    `note` describes the details, with offsets.  `end_is_guess` is true where the
-    end was found by resynchronisation, which can be wrong.
+    `note` describes the details, with offsets in the file.  `end_is_guess` is true
+    if the end was found by a search for the next record, which can be wrong.
     """
 
     span: Span

@@ -1,7 +1,7 @@
 """Exceptions for requests that the program cannot or must not carry out.
 
-Defects of the data never raise: they are reported as Damage or Finding, so
-that the report is complete.  OSError is passed on unchanged.
+Defects in the data never raise an exception: they are reported as Damage or
+Finding, so that the report is complete.  OSError is passed on unchanged.
 """
 
 
@@ -18,20 +18,20 @@ class NotAnAof(AofdoctorError):
 
 
 class AmbiguousRequest(AofdoctorError):
-    """The request matches several things, and the user has to choose one."""
+    """The request matches several AOFs or several flushes, and the user has to choose one."""
 
 
 class InvalidSelection(AofdoctorError):
-    """A position, time, selection or option is invalid."""
+    """A position, time, filter or option on the command line is invalid."""
 
 
 class RefusedEdit(AofdoctorError):
-    """An edit is refused because it would lose or endanger data."""
+    """An edit of an AOF (strip, repair, convert...) is refused because it would lose or endanger data."""
 
 
 class SourceChanged(AofdoctorError):
-    """A file shrank while it was read, or is not the file that a plan or receipt was made for."""
+    """An input file shrank or was replaced while it was read, or is not the file of the saved plan or receipt."""
 
 
 class SandboxError(AofdoctorError):
-    """The private server could not be started, or it did not answer."""
+    """The temporary Redis or Valkey server of verify, demo or --prove did not start, or it did not answer."""

@@ -1,9 +1,9 @@
-"""Random access to bytes: a file with its size at open, a pipe, or bytes in memory.
+"""Read bytes at any offset of an input: a file, a pipe, or bytes in memory.
 
-A file that grows is read up to the size that it had when it was opened; one
+A file that grows is read up to the size that it had when it was opened; a file
 that shrinks raises SourceChanged.  A pipe is read once, forwards.  Its bytes are
 kept in temporary files until they are released with forget(), so that a reader
-can return to a doubtful place.
+can go back.
 """
 
 import errno
@@ -21,21 +21,21 @@ PAGE_SIZE = 4096  # the smallest unit of a disk read that succeeds or fails
 
 
 class Source(Protocol):
-    """Bytes that can be read at any offset and do not change."""
+    """An input that can be read at any offset: a file, a pipe or bytes in memory."""
 
     @property
     def size(self) -> int | None:
-        """The size in bytes; None for a pipe that has not been read to its end."""
+        """The size of the input in bytes; None for a pipe that has not been read to its end."""
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset` and return the number of bytes read: 1 or more, or 0 at the end."""
+        """Read bytes at `offset` of the input into `view` and return their number: 1 or more, or 0 at the end."""
 
     def forget(self, offset: int) -> None:
-        """Release the bytes before `offset`; they will not be read again."""
+        """Allow the input to discard all bytes before `offset`; the caller will not read them again."""
 
 
 def pread(source: Source, size: int, offset: int) -> bytes:
-    """Read `size` bytes from `offset`, or fewer at the end.  The caller must limit `size`: it is allocated."""
+    """Read `size` bytes at `offset` of an input, or fewer at its end; `size` bytes are allocated at once."""
     buffer = bytearray(size)
     view, done = memoryview(buffer), 0
     while done < size and (got := source.readinto(view[done:], offset + done)):
@@ -44,7 +44,7 @@ def pread(source: Source, size: int, offset: int) -> bytes:
 
 
 def pread_exactly(fd: int, size: int, offset: int) -> bytes:
-    """Read exactly `size` bytes of a file; raises SourceChanged if it has become shorter."""
+    """Read exactly `size` bytes at `offset` of an open file; raises SourceChanged if the file ends before them."""
     data = os.pread(fd, size, offset)
     while len(data) < size:
         more = os.pread(fd, size - len(data), offset + len(data))
@@ -55,7 +55,7 @@ def pread_exactly(fd: int, size: int, offset: int) -> bytes:
 
 
 class BytesSource:
-    """A Source of bytes in memory; `read_size` limits a single read, for tests."""
+    """A Source that reads from bytes in memory; `read_size` limits what one readinto() returns, for tests."""
 
     def __init__(self, data: bytes, read_size: int = 1 << 20) -> None:
         self.size = len(data)
@@ -72,7 +72,10 @@ class BytesSource:
 
 
 class _OpenFiles:
-    """The files that have a descriptor.  Beyond LIMIT the first one is suspended; it opens again when it is needed."""
+    """Limits the open file descriptors of all FileSources to LIMIT.
+
+    Beyond LIMIT, the FileSource that was opened first is closed; its next read opens the file again.
+    """
 
     LIMIT = 256  # below the usual limit of 1,024 descriptors
 
@@ -94,11 +97,12 @@ _open_files = _OpenFiles()
 
 
 class FileSource:
-    """A regular file, up to the size that it had when it was opened.
+    """A Source that reads a regular file, up to the size that the file had when it was opened.
 
     Bytes that the disk cannot read (EIO) are replaced with NULs and recorded in
     `unreadable`, as sorted spans, until raise_on_read_errors() is called.
-    `read_payloads` asks readers to read large payloads that they could skip.
+    `read_payloads` asks callers to read large arguments that they could skip, so that
+    unreadable sectors in them are found too.
     """
 
     def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
@@ -119,7 +123,7 @@ class FileSource:
         self.read_payloads = False
 
     def raise_on_read_errors(self) -> None:
-        """Raise OSError for unreadable bytes from now on, and at once if some are known already."""
+        """Raise OSError for bytes that the disk cannot read from now on, and at once if some are known already."""
         holes, self.unreadable = self.unreadable, None
         for hole in holes or ():
             self._record_unreadable(hole, OSError(errno.EIO, os.strerror(errno.EIO)))
@@ -143,7 +147,10 @@ class FileSource:
         return got if got == length else got + self.readinto(view[got:length], offset + got)
 
     def _read_by_page(self, view: memoryview, offset: int) -> int:
-        """Read page by page; an unreadable page is recorded and filled with NULs, or raises."""
+        """Fill `view` from `offset` of the file in pages of 4 KiB, after a larger read failed; return the bytes filled.
+
+        A page that the disk cannot read is recorded and filled with NULs, or raises OSError.
+        """
         at = 0
         while at < len(view):
             size = min(PAGE_SIZE - (offset + at) % PAGE_SIZE, len(view) - at)
@@ -156,7 +163,7 @@ class FileSource:
         return at
 
     def _read_page(self, span: Span) -> bytes:
-        """Read a page or a part of it; a page that failed before is not read again, to spare a failing disk."""
+        """Read a disk page or a part of one; raises OSError without reading if it failed before, to spare the disk."""
         if self.first_unreadable(span):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pread_exactly(self.fd, span.size, span.start)
@@ -177,7 +184,7 @@ class FileSource:
         holes[first:last] = [span]
 
     def first_unreadable(self, span: Span) -> Span | None:
-        """Return the first unreadable range that overlaps `span`, or None."""
+        """Return the first byte range that the disk could not read and that overlaps `span`, or None."""
         holes = self.unreadable or ()
         at = max(0, bisect_left(holes, span) - 1)
         return next((hole for hole in holes[at : at + 2] if hole.start < span.end and span.start < hole.end), None)
@@ -186,24 +193,24 @@ class FileSource:
         pass
 
     def has_grown(self) -> bool:
-        """True if the file is larger now than when it was opened."""
+        """Whether the file is larger now than when it was opened."""
         return os.fstat(self.fd).st_size > self.size
 
     @property
     def fd(self) -> int:
-        """The descriptor, valid until many other files have been opened; -1 after close()."""
+        """The file descriptor, opened again if necessary; opening other files can close it.  -1 after close()."""
         if self._fd < 0 and not self._is_closed:
             self._open_again()
         return self._fd
 
     def suspend(self) -> None:
-        """Close the descriptor until it is needed again."""
+        """Close the file descriptor; the next read opens the file again."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _open_again(self) -> None:
-        """Open the file again; raises SourceChanged if its name has another file now."""
+        """Open the file again by its path; raises SourceChanged if another file has that path now."""
         self._fd = os.open(self._absolute_path, os.O_RDONLY | os.O_CLOEXEC)
         now = os.fstat(self._fd)
         if (now.st_dev, now.st_ino) != (self.stat.st_dev, self.stat.st_ino):
@@ -223,7 +230,7 @@ class FileSource:
 
 
 class PipeSource:
-    """A pipe, which is read on demand and kept in temporary files of SEGMENT bytes until forget()."""
+    """A Source that reads a pipe on demand, and keeps its bytes in temporary files of SEGMENT bytes until forget()."""
 
     SEGMENT = 64 << 20
 

@@ -11,5 +11,5 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of bytes."""
+        """The number of bytes in the range."""
         return self.end - self.start

@@ -18,12 +18,12 @@ _is_bare_word = re.compile(rb"[!#-&(-\[\]-~]+").fullmatch
 
 
 def escape(data: bytes) -> str:
-    """Return printable ASCII unchanged and everything else as redis-cli escapes, without quotes."""
+    """Escape bytes for display as redis-cli does (`\\n`, `\\x00`), without quotes; printable ASCII stays unchanged."""
     return data.decode("latin-1").translate(_TABLE)
 
 
 def quote(data: bytes) -> str:
-    """Format an argument of a Redis command: bare if it needs no quotes, else quoted."""
+    """Format an argument of a Redis command for display, in double quotes and escaped only if that is necessary."""
     return data.decode("ascii") if _is_bare_word(data) else f'"{escape(data)}"'
 
 
@@ -37,7 +37,7 @@ def display_path(path: str | bytes) -> str:
 
 
 def shell_quote(path: str) -> str:
-    """Quote a path for a shell, safe to print; unprintable characters are escaped in $'...'."""
+    """Quote a path so that it can be pasted into a shell; unprintable characters are escaped in $'...'."""
     if path.isprintable():
         return shlex.quote(path)
     shown = "".join(f"\\{c}" if c in "\\'" else c if c.isprintable() else _escape_text(c) for c in path)
@@ -72,7 +72,7 @@ def format_size(count: int) -> str:
 
 
 def format_count(number: int, noun: str, plural: str = "") -> str:
-    """Format a number with its noun: 1 command, 1,204 commands; `plural` where adding an s is wrong."""
+    """Format a number with its noun, such as "1 command" or "1,204 commands"; `plural` is for nouns without an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -83,10 +83,10 @@ def format_offset(offset: int) -> str:
 
 @lru_cache(1 << 12)
 def _format_minute(minutes: int) -> str:
-    """Return format_time's text for a minute since the epoch, without the seconds.
+    """Format a time in minutes since the epoch as "2026-11-28 01:02:", to which format_time adds the seconds.
 
-    Empty if the time is out of range or the zone's offset has seconds.  Cached,
-    because strftime is slow and most records share their minute with others.
+    Returns "" if the time is out of range or the UTC offset of the local zone has seconds.  The results are
+    cached, because strftime is slow and most commands share their minute with others.
     """
     try:
         time = datetime.fromtimestamp(60 * minutes)

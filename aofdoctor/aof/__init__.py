@@ -1,5 +1,6 @@
-"""The files of an AOF: discovery, manifest, records, the scanner and the reader that cuts a file into tiles.
+"""The files of an AOF: finding and opening them, the manifest, and reading their commands and annotations.
 
-May import rdb, which finds the end of an RDB preamble, and the vocabulary.
+reader.py divides each file completely into batches of records, an RDB preamble, and damage.
+May import rdb, which finds the end of an RDB preamble, and the shared modules of aofdoctor/*.py.
 The meaning of commands and the behaviour of servers do not belong here.
 """

@@ -1,9 +1,9 @@
-"""Scan a buffer for whole records: the pure Python fallback of scan.h.
+"""Split AOF bytes into complete records (commands and # annotations): the pure-Python fallback of scan.h.
 
-It accepts the same bytes and fills the same columns as the compiled scanner.
-The tests compare the two, and this one runs where no C compiler was available.
-Like scan.h it stops at the first byte that does not belong to a whole record
-and does not diagnose why.
+It accepts the same bytes and fills the same columns as the compiled scanner, and
+the tests compare the two.  It runs where no C compiler was available.  Like
+scan.h it stops at the first byte that does not belong to a complete record, and
+does not diagnose why.
 """
 
 from array import array
@@ -15,10 +15,10 @@ SLACK = 64
 
 
 class ScanNames:
-    """Map command names to ids, in any case: names[i] has the id i + 2.
+    """The command names that the scanner knows, and their numeric ids: names[i] has the id i + 2, in any letter case.
 
     b"a|b" is the subcommand b of the command a; a must come earlier in `names`.  `aliases` maps further names, in lower
-    case, to ids of commands without subcommands.
+    case, to ids of commands without subcommands (rename-command).
     """
 
     def __init__(self, names: Sequence[bytes], aliases: Mapping[bytes, int] | None = None) -> None:
@@ -33,7 +33,11 @@ class ScanNames:
 
 
 class ScanColumns:
-    """Columns for up to `room` records: edges (int64, room + 1 of them), argc (uint32), ids (uint16)."""
+    """The arrays that scan() fills for up to `room` records of an AOF.
+
+    Record i is between edges[i] and edges[i + 1] (int64), has argc[i] arguments (uint32) and the command id ids[i]
+    (uint16).
+    """
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -43,7 +47,7 @@ class ScanColumns:
 
 
 def _header(data: bytes, at: int, prefix: int) -> tuple[int, int] | None:
-    """Parse `prefix digits CRLF` at `at`; return (the offset after it, the number), or None."""
+    """Parse a RESP header such as "*3\\r\\n" at offset `at` of `data`; return (offset after it, number), or None."""
     if data[at] != prefix:
         return None
     end = data.find(b"\r\n", at, at + DIGITS_MAX + 3)
@@ -52,7 +56,7 @@ def _header(data: bytes, at: int, prefix: int) -> tuple[int, int] | None:
 
 
 def _skip_args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
-    """Skip up to `count` arguments that end before `end`; return (how many, the offset after them)."""
+    """Skip up to `count` complete RESP arguments in data[at:end]; return (number skipped, offset after them)."""
     for done in range(count):
         header = _header(data, at, 0x24)
         if header is None:
@@ -65,10 +69,10 @@ def _skip_args(data: bytes, at: int, end: int, count: int) -> tuple[int, int]:
 
 
 def scan(buffer: bytes | bytearray | memoryview, start: int, end: int, names: ScanNames, columns: ScanColumns) -> int:
-    """Fill `columns` with the whole records at the start of buffer[start:end]; return their number.
+    """Find the complete records at the start of buffer[start:end], describe them in `columns`, and return their number.
 
-    Stops at the first byte that does not belong to a whole record, or when the columns are full.  Offsets are
-    relative to `start`; at least SLACK zero bytes must follow `end` in the buffer.
+    Stops at the first byte that does not belong to a complete record, or when the columns are full.  Offsets in
+    `columns` are relative to `start`; at least SLACK zero bytes must follow `end` in the buffer.
     """
     data = _slice(buffer, start, end)
     stop, at, n = end - start, 0, 0
@@ -105,19 +109,19 @@ def _command_id(data: bytes, at: int, count: int, names: ScanNames) -> int:
 
 
 def _short_argument(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return (the argument at `at` in lower case, or b"" if it is too long for a name; the offset after it)."""
+    """Return (the RESP argument at offset `at` in lower case, or b"" if too long for a name; the offset after it)."""
     payload, size = _header(data, at, 0x24) or (at, 0)
     return data[payload : payload + size].lower() if size <= RENAMED_NAME_MAX else b"", payload + size + 2
 
 
 def skip_args(buffer: bytes | bytearray | memoryview, start: int, end: int, count: int) -> tuple[int, int]:
-    """Skip up to `count` whole arguments of buffer[start:end]; return (how many, the offset after them)."""
+    """Skip up to `count` complete RESP arguments in buffer[start:end]; return (number skipped, offset after them)."""
     done, at = _skip_args(_slice(buffer, start, end), 0, end - start, count)
     return done, start + at
 
 
 def arguments(buffer: bytes | bytearray | memoryview, start: int, end: int, limit: int) -> list[bytes]:
-    """Return the first `limit` arguments of the record buffer[start:end], which must be whole."""
+    """Return the first `limit` arguments of the command in buffer[start:end]; raises ValueError if it is incomplete."""
     data = _slice(buffer, start, end)
     header = _header(data, 0, 0x2A)
     args: list[bytes] = []

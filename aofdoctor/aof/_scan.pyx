@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Python bindings of scan.h, with the names and columns of _pyscan.py."""
+"""Python bindings of scan.h, which splits AOF bytes into complete records, with the interface of _pyscan.py."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
@@ -36,10 +36,10 @@ SLACK = SCAN_SLACK
 
 
 cdef class ScanNames:
-    """Map command names to ids, in any case: names[i] has the id i + 2.
+    """The command names that the scanner knows, and their numeric ids: names[i] has the id i + 2, in any letter case.
 
     b"a|b" is the subcommand b of the command a; a must come earlier in `names`.  `aliases` maps further names, in lower
-    case, to ids of commands without subcommands.
+    case, to ids of commands without subcommands (rename-command).
     """
 
     cdef scan_names table
@@ -115,7 +115,11 @@ cdef class _View:
 
 
 cdef class ScanColumns:
-    """Columns for up to `room` records: edges (int64, room + 1 of them), argc (uint32), ids (uint16)."""
+    """The arrays that scan() fills for up to `room` records of an AOF.
+
+    Record i is between edges[i] and edges[i + 1] (int64), has argc[i] arguments (uint32) and the command id ids[i]
+    (uint16).
+    """
 
     cdef readonly object edges, argc, ids
     cdef readonly Py_ssize_t room
@@ -133,7 +137,10 @@ cdef class ScanColumns:
 
 
 def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns columns):
-    """Fill `columns` with the whole records at the start of buffer[start:end]; return their number."""
+    """Find the complete records at the start of buffer[start:end], describe them in `columns`, and return their number.
+
+    Offsets in `columns` are relative to `start`; at least SLACK zero bytes must follow `end` in the buffer.
+    """
     cdef _View view = _View(buffer, False)
     cdef size_t n
     if not 0 <= start <= end <= view.view.len - SCAN_SLACK:
@@ -146,7 +153,7 @@ def scan(buffer, Py_ssize_t start, Py_ssize_t end, ScanNames names, ScanColumns 
 
 
 def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
-    """Skip up to `count` whole arguments of buffer[start:end]; return (how many, the offset after them)."""
+    """Skip up to `count` complete RESP arguments in buffer[start:end]; return (number skipped, offset after them)."""
     cdef _View view = _View(buffer, False)
     cdef int64_t done
     cdef const uint8_t *base
@@ -160,7 +167,7 @@ def skip_args(buffer, Py_ssize_t start, Py_ssize_t end, int64_t count):
 
 
 def arguments(buffer, Py_ssize_t start, Py_ssize_t end, Py_ssize_t limit):
-    """Return the first `limit` arguments of the record buffer[start:end], which must be whole."""
+    """Return the first `limit` arguments of the command in buffer[start:end]; raises ValueError if it is incomplete."""
     cdef _View view = _View(buffer, False)
     cdef const uint8_t *p
     cdef const uint8_t *stop

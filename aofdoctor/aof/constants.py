@@ -1,4 +1,4 @@
-"""Constants shared by the compiled scanner, its pure-Python fallback and their users; scan.h repeats them."""
+"""Limits and command ids of the scanner, which splits AOF bytes into records; scan.h has the same values."""
 
 UNKNOWN = 0  # the command id of a name that is not in the command table
 ANNOTATION = 1  # the command id of an annotation, a line that begins with #

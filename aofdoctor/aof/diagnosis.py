@@ -1,8 +1,8 @@
-"""Diagnose one record: whether it is complete and, if not, what is wrong and at which byte.
+"""Diagnose one record of an AOF (a command or a # annotation): is it complete and, if not, which byte is wrong?
 
-The scanner is the fast path and only accepts complete records that are in its
-buffer.  This code handles a record of any size: it reads through a small window
-and skips large payloads without reading them.
+The scanner (scan.py) is the fast path and only accepts complete records that are
+in its buffer.  This code handles a record of any size: it reads through a buffer
+of 64 KiB and skips large arguments without reading them.
 """
 
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ HEADER_MAX = DIGITS_MAX + 3
 
 
 class Defect(Enum):
-    """Why a record is not complete."""
+    """Why the bytes at an offset of an AOF are not a complete command or annotation."""
 
-    NONE = auto()
+    NONE = auto()  # the record is complete
     BAD_FIRST_BYTE = auto()  # the first byte is neither * nor #
-    EOF = auto()  # the file ends before the record does, outside a payload
-    PAST_EOF = auto()  # the file ends inside a payload
+    EOF = auto()  # the file ends before the record does, in a header or annotation
+    PAST_EOF = auto()  # the file ends inside the bytes of an argument
     BAD_HEADER = auto()  # a header that is not * or $, digits and CRLF
     LINE_END = auto()  # LF where CRLF should be
     ZERO_ARGC = auto()  # *0
     NEGATIVE_LENGTH = auto()  # a minus sign before the digits
     TOO_LARGE = auto()  # more than DIGITS_MAX digits or ARGC_MAX arguments
-    MISSING_CRLF = auto()  # no CRLF after a payload
+    MISSING_CRLF = auto()  # no CRLF after the bytes of an argument
     BUDGET = auto()  # more arguments than the caller allows to examine
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDiagnosis:
-    """The result for one record.
+    """Whether one record of an AOF is complete, and what is wrong if it is not.
 
-    `end` is the offset after the record or, if it is not complete, the first
-    byte that is wrong or missing.  `argc`, `name` (the first argument in lower
-    case, cut to NAME_MAX + 1 bytes) and `second_arg` are 0 or empty if they were
-    not reached.  `declared_length` is the length in the header of a payload that
-    exceeds the file or is not followed by CRLF.
+    `end` is the offset in the file after the record or, if it is not complete, of
+    the first byte that is wrong or missing.  `argc`, `name` (the first argument in
+    lower case, cut to NAME_MAX + 1 bytes) and `second_arg` are 0 or empty if they
+    were not reached.  `declared_length` is the length in the header of an argument
+    that exceeds the file or is not followed by CRLF.
     """
 
     defect: Defect
@@ -51,17 +51,20 @@ class RecordDiagnosis:
 
     @property
     def is_complete(self) -> bool:
-        """True if the record has no defect."""
+        """Whether the record is a complete command or annotation."""
         return self.defect is Defect.NONE
 
     @property
     def is_annotation(self) -> bool:
-        """True if the record is a complete annotation."""
+        """Whether the record is a complete annotation (a line that begins with #)."""
         return self.is_complete and self.argc == 0
 
 
 def diagnose_record(window: ReadWindow, offset: int, args_max: int = ARGC_MAX) -> RecordDiagnosis:
-    """Diagnose the record at `offset`; with more than `args_max` arguments the result is Defect.BUDGET."""
+    """Diagnose the command or annotation at `offset` of a file that `window` reads.
+
+    A command of more than `args_max` arguments is not examined and gets Defect.BUDGET.
+    """
     mark = window.read(offset, 1)
     if mark == b"#":
         return _annotation(window, offset)
@@ -100,7 +103,7 @@ def _arguments(window: ReadWindow, offset: int, argc: int) -> RecordDiagnosis:
 
 
 def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
-    """Return (the argument at `offset` in lower case, cut to a name's length, the offset after it or 0 if longer)."""
+    """Return (argument at `offset` in lower case, cut to NAME_MAX + 1 bytes; offset after it, or 0 if it is longer)."""
     line = window.read(offset, HEADER_MAX + NAME_MAX + 1)
     defect, size, length = _header(line[:HEADER_MAX], b"$")
     if defect is not Defect.NONE:
@@ -111,7 +114,10 @@ def _name(window: ReadWindow, offset: int) -> tuple[bytes, int]:
 
 
 def _header(line: bytes, mark: bytes) -> tuple[Defect, int, int]:
-    """Parse a header and return (defect, its size or the index of the wrong byte, the number)."""
+    """Parse a RESP header such as "*3\\r\\n" at the start of `line`.
+
+    Returns (defect, size of the header or index of the first wrong byte, number in the header).
+    """
     if line[:1] != mark:
         return (Defect.BAD_HEADER if line else Defect.EOF), 0, 0
     digits = 0
@@ -144,7 +150,7 @@ def _annotation(window: ReadWindow, offset: int) -> RecordDiagnosis:
 
 
 def command_id(diagnosis: RecordDiagnosis, ids: dict[bytes, int]) -> int:
-    """Return the command id of a complete record, or the id of its subcommand if it has one."""
+    """Return the id of a complete record's command or subcommand in `ids` (b"name" or b"name|sub"), 0 if unknown."""
     if diagnosis.is_annotation:
         return ANNOTATION
     number = ids.get(diagnosis.name, 0) if b"|" not in diagnosis.name else 0

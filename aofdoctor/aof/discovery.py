@@ -1,7 +1,8 @@
-"""Open an AOF from a manifest, a directory, a single file or a pipe, with its parts in load order.
+"""Find and open the files of an AOF, given a manifest, a directory, a single file or a pipe.
 
-The kind of a file follows from its content.  Its name only decides the part's
-place in a multi-part AOF, and the kind of an empty or ruined file.
+The kind of a file (commands, RDB or manifest) follows from its content.  Its name
+only decides its place in a multi-part AOF, and the kind of an empty or destroyed
+file.
 """
 
 import io
@@ -39,11 +40,14 @@ _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1
 
 
 def open_aof(path: str, known_names: Container[bytes]) -> AOF:
-    """Open the AOF at `path`, or standard input for `-`; only commands in `known_names` prove a damaged file an AOF."""
+    """Open the AOF at `path`, or standard input for `-`; raises NotAnAof if it is neither an AOF nor an RDB.
+
+    A damaged file counts as an AOF if it contains a command in `known_names` (lower case) or an RDB.
+    """
     if path == "-":
         return _open_pipe(sys.stdin.buffer, known_names)
     file_path = Path(path)
-    status = os.stat(path)  # an empty path is nothing, not the directory that we are in
+    status = os.stat(path)  # not file_path: Path("") would be the working directory
     if stat.S_ISDIR(status.st_mode):
         return _open_directory(path, file_path, known_names)
     if not stat.S_ISREG(status.st_mode):
@@ -83,7 +87,7 @@ def _open_single(path: str, file_path: Path, source: FileSource, known_names: Co
 
 
 def _layout(source: Source, name: str) -> str:
-    """The layout of one file: a dump if its name says so and no command begins it."""
+    """Return the layout of an AOF that is one file: "rdb" for an RDB dump by its name and content, else "single"."""
     if not name.endswith(".rdb") or _NUMBERED.match(name):
         return "single"
     if is_rdb(source):
@@ -93,7 +97,7 @@ def _layout(source: Source, name: str) -> str:
 
 
 def _require_aof(path: str, source: Source, known_names: Container[bytes]) -> None:
-    """Raise NotAnAof unless the file is empty or contains a record, an RDB or a truncated beginning of either."""
+    """Raise NotAnAof unless a file is empty or contains a command, an annotation, an RDB, or the beginning of one."""
     head = pread(source, HEAD_SIZE, 0)
     if archive := recognise_archive(head, path):
         raise _not_an_aof(path, archive)
@@ -139,7 +143,7 @@ def _is_all_nuls(source: Source) -> bool:
 
 
 def _is_manifest(file_path: Path, source: FileSource) -> bool:
-    """True if the content is that of a manifest, or only the name of a ruined file says so."""
+    """Whether a file is a manifest by its content, or by its name if its content is neither a manifest nor an AOF."""
     head = pread(source, 1 << 12, 0)
     if looks_like_manifest(head):
         return True
@@ -174,10 +178,11 @@ def _open_entry_point(path: str, entry_point: Path, known_names: Container[bytes
 
 
 def _choose_set(path: str, directory: Path, sets: list[Path]) -> tuple[Path, list[Path]]:
-    """Return (the AOF that a server of this data directory loads, the others); raise if it cannot be determined.
+    """Choose among several AOFs in a data directory; return (path of the one that a server loads, paths of the others).
 
-    The set in `appendonlydir` comes first.  A set is not chosen if none of its files exists, if it is in the backup
-    directory of Redis 8.10, if aofdoctor wrote it as a copy, or if it can be the base of another one.
+    The AOF in `appendonlydir` comes first.  An AOF is not chosen if none of its files exists, if it is in the backup
+    directory of Redis 8.10, if aofdoctor wrote it as a copy, or if it can be the base of another one.  Raises
+    AmbiguousRequest if several remain.
     """
     named = [entry for entry in sets if entry.parent.name == _DEFAULT_DIRECTORY and entry.parent != directory]
     candidates = named or sets
@@ -191,7 +196,7 @@ def _choose_set(path: str, directory: Path, sets: list[Path]) -> tuple[Path, lis
 
 
 def _is_hollow(entry: Path) -> bool:
-    """True for a manifest if no file that it lists exists, and no other file of its set."""
+    """Whether `entry` is a manifest of which no listed file and no other numbered file exists."""
     if not entry.name.endswith(".manifest"):
         return False
     listed = {os.fsdecode(line.name) for line in parse_manifest(_read(entry)).entries}
@@ -207,13 +212,13 @@ def _is_backup(entry: Path) -> bool:
 
 
 def _is_copy(entry: Path) -> bool:
-    """True for an output of an edit, which has a receipt with the same name."""
+    """Whether an AOF is the output of an aofdoctor edit: a receipt (.receipt.json) with its name is next to it."""
     place = entry.parent if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name) else entry
     return place.with_name(f"{place.name}.receipt.json").exists()
 
 
 def _is_base_of_numbered_files(entry: Path) -> bool:
-    """True for the only single file in a directory that has incremental files without a base."""
+    """Whether a single AOF file can be the base of the incremental files in its directory, which have no other base."""
     if entry.name.endswith(".manifest") or _NUMBERED.match(entry.name):
         return False
     types = {match["type"] for found in entry.parent.iterdir() if (match := _NUMBERED.match(found.name))}
@@ -240,7 +245,7 @@ def _open_dumps(path: str, directory: Path) -> AOF:
 
 
 def _is_edit_leftover(folder: Path) -> bool:
-    """True for a directory that an edit left: dropped bytes, a replaced original, or temporary files after a crash."""
+    """Whether an aofdoctor edit left a directory: dropped bytes, a replaced original, or temporary files of a crash."""
     return (folder / "map.jsonl").exists() or bool(_EDIT_LEFTOVER.search(folder.name))
 
 
@@ -264,7 +269,7 @@ def _find_sets(folder: Path) -> Iterator[Path]:
 
 
 def _open_set(path: str, manifest_path: Path) -> AOF:
-    """Open a multi-part AOF by its manifest, even a ruined one."""
+    """Open a multi-part AOF by its manifest; if the manifest is damaged, the file names complete it."""
     directory = manifest_path.parent
     manifest = parse_manifest(_read(manifest_path))
     aof = AOF(path, "multi-part", directory, [], manifest_path, manifest)
@@ -285,7 +290,7 @@ def _open_set(path: str, manifest_path: Path) -> AOF:
 
 
 def _open_unlisted(path: str, first: Path) -> AOF:
-    """Open a multi-part AOF without a manifest, by the names of its parts."""
+    """Open a multi-part AOF that has no manifest, by the names of its files; `first` is any one of them."""
     match = _NUMBERED.match(first.name)
     assert match
     aof = AOF(path, "multi-part", first.parent, [])
@@ -297,9 +302,9 @@ def _open_unlisted(path: str, first: Path) -> AOF:
 
 
 def _continue_upgrade(aof: AOF) -> None:
-    """Complete an interrupted upgrade to multi-part, in which the old file was not yet moved into the directory.
+    """If a manifest lists only a base that is missing, use the file of that name one directory above.
 
-    The manifest names the base, but the file is still one directory above.
+    A server that is interrupted while it upgrades a single file to a multi-part AOF leaves this state.
     Source: loadAppendOnlyFiles in aof.c, 7.0 (the third of the cases in which it upgrades).
     """
     assert aof.directory is not None
@@ -329,7 +334,10 @@ def _add_unlisted(aof: AOF, prefix: str) -> None:
 
 
 def _add_only_other_set(aof: AOF) -> None:
-    """Add the numbered files of the only other set as unlisted: a manifest that names no existing file is wrong."""
+    """Add the numbered files in the directory to `aof.unlisted`, if all of them have the same name prefix.
+
+    This is for a manifest of which no listed file exists: it cannot be right.
+    """
     assert aof.directory is not None
     matches = [match for entry in aof.directory.iterdir() if (match := _NUMBERED.match(entry.name))]
     prefixes = {match["set"] for match in matches}
@@ -338,9 +346,9 @@ def _add_only_other_set(aof: AOF) -> None:
 
 
 def _add_unnumbered_base(aof: AOF) -> None:
-    """Add the only other AOF or RDB in the directory as the unlisted base of a set that has none.
+    """Add the only other AOF or RDB file in the directory to `aof.unlisted` as the base, if the AOF has no base.
 
-    The base of an upgraded or preloaded set keeps the name of its source file (7.0, 8.10).
+    The base of an upgraded or preloaded AOF keeps the name of its source file (Redis 7.0, 8.10).
     """
     assert aof.directory is not None
     if any(part.type == "base" and part.exists for part in [*aof.parts, *aof.unlisted]):
@@ -354,7 +362,7 @@ def _add_unnumbered_base(aof: AOF) -> None:
 
 
 def _unnumbered_files(folder: Path) -> list[Path]:
-    """Return the files that can be the base of an upgraded or preloaded set, by their names."""
+    """Return the files that, by their names, can be the base of a multi-part AOF that was upgraded or preloaded."""
     return [
         entry
         for entry in sorted(folder.iterdir())
@@ -364,7 +372,7 @@ def _unnumbered_files(folder: Path) -> list[Path]:
 
 
 def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart]]:
-    """Return (the newest base and all increments, the older bases), the most likely content of a lost manifest."""
+    """Guess the content of a lost manifest; return (newest base and all incremental files in order, older bases)."""
     bases = sorted((part for part in parts if part.type == "base"), key=lambda part: part.seq)
     incr = sorted((part for part in parts if part.type == "incr"), key=lambda part: part.seq)
     loaded = bases[-1:] + incr
@@ -372,7 +380,7 @@ def _guess_load_order(parts: list[AofPart]) -> tuple[list[AofPart], list[AofPart
 
 
 def _leftovers(folder: Path, itself: Path) -> Iterator[Path]:
-    """Yield temporary files of a server and dump.rdb in a directory, except `itself`: evidence of earlier data."""
+    """Yield a server's temporary files and dump.rdb in a directory, except `itself`: they can hold earlier data."""
     try:
         entries = sorted(folder.iterdir())
     except OSError:

@@ -16,14 +16,14 @@ HEAD_SIZE = 1 << 16
 
 
 class ForeignFile(NamedTuple):
-    """What a file is, and what to do with it."""
+    """The description of a file that is neither AOF nor RDB (`kind`), and what the user can do instead (`advice`)."""
 
     kind: str
     advice: str
 
 
 def recognise_archive(head: bytes, path: str) -> ForeignFile | None:
-    """Recognise a compressed file or an archive by its magic."""
+    """Recognise a compressed file or an archive by its first bytes; the advice is the command that unpacks `path`."""
     name = text.shell_quote(path)
     for magic, kind, command in _MAGICS:
         if head.startswith(magic):
@@ -59,7 +59,7 @@ def recognise_text(head: bytes) -> ForeignFile | None:
 
 
 def has_only_comments(head: bytes) -> bool:
-    """True if the `#` lines at the start are comments, not annotations of a server (`#TS:`), and no command follows."""
+    """Whether a file begins with `#` lines that are not annotations of a server (`#TS:`), and no command follows."""
     if not head.startswith(b"#") or _SERVER_ANNOTATION.match(head):
         return False
     at = 0
@@ -69,7 +69,7 @@ def has_only_comments(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    """True if the bytes decode as UTF-8, but for a character cut at the end, and are almost all printable."""
+    """Whether the first bytes of a file are UTF-8 text, at least 97% printable; the last character may be cut."""
     if b"\0" in head:
         return False
     try:

@@ -1,7 +1,7 @@
-"""Parse and write the manifest of a multi-part AOF, with the rules of the server.
+"""Parse and write the manifest of a multi-part AOF, by the rules of the server.
 
 A server stops at the first line that it rejects.  This parser records the
-problem and continues, so that every line is judged.  Source: aof.c
+problem and continues with the next line.  Source: aof.c
 (aofLoadManifestFromFile) and sds.c (sdssplitargs, sdstrim) of Redis 7.0 to 8.2
 and Valkey 7.2 to 9.1.
 """
@@ -19,9 +19,9 @@ TYPES = {b"b": "base", b"i": "incr", b"h": "history"}
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One line that names a file; `type` is base, incr or history.
+    """One line of an AOF manifest: the name, number (`seq`) and type (base, incr or history) of a file.
 
-    `line` is its number, from 1, and `raw` its bytes with the line end.  `extra`
+    `line` is the line number, from 1, and `raw` the line with its line end.  `extra`
     holds the fields that Redis 7.0 does not know.
     """
 
@@ -35,7 +35,7 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class ManifestProblem:
-    """A line because of which a server rejects the manifest."""
+    """A line of an AOF manifest (number from 1; 0 for an empty manifest) that a server rejects, and why."""
 
     line: int
     message: str
@@ -43,7 +43,7 @@ class ManifestProblem:
 
 @dataclass(slots=True)
 class Manifest:
-    """The entries and the problems of a manifest, in file order; a server stops at the first problem."""
+    """The parsed manifest of a multi-part AOF: its valid lines and the rejected ones, both in file order."""
 
     entries: list[ManifestEntry] = field(default_factory=list)
     problems: list[ManifestProblem] = field(default_factory=list)
@@ -51,24 +51,24 @@ class Manifest:
     last_incr_seq: int = 0
 
     def add(self, entry: ManifestEntry) -> None:
-        """Append an entry."""
+        """Append a valid line, and update `has_base` and `last_incr_seq`, against which later lines are checked."""
         self.entries.append(entry)
         self.has_base |= entry.type == "base"
         if entry.type == "incr":
             self.last_incr_seq = entry.seq
 
     def of_type(self, kind: str) -> list[ManifestEntry]:
-        """Return the entries of one type, in file order."""
+        """Return the entries of type `kind` (base, incr or history), in file order."""
         return [entry for entry in self.entries if entry.type == kind]
 
     @property
     def load_order(self) -> list[ManifestEntry]:
-        """The files that a server loads: the base, then the incremental files in order."""
+        """The entries of the files that a server loads: the base, then the incremental files in order."""
         return self.of_type("base") + self.of_type("incr")
 
 
 def looks_like_manifest(head: bytes) -> bool:
-    """True if the first line that is not a comment is a valid entry for a file."""
+    """Whether a file that begins with `head` is a manifest: its first line that is no comment has a "file" field."""
     for line in head.splitlines():
         if not line.startswith(b"#"):
             words = split_args(line.strip(_SPACE)) or []
@@ -77,7 +77,7 @@ def looks_like_manifest(head: bytes) -> bool:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Parse all lines of a manifest."""
+    """Parse all lines of an AOF manifest; lines that a server would reject become problems, not exceptions."""
     manifest = Manifest()
     if not data:
         manifest.problems.append(ManifestProblem(0, "the manifest is empty"))
@@ -93,7 +93,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line) as fgets returns them: a longer line comes in pieces of LINE_MAX bytes."""
+    """Yield (line number, line with its line end) as fgets returns them: long lines in pieces of LINE_MAX bytes."""
     at, number = 0, 0
     while at < len(data):
         lf = data.find(b"\n", at, at + LINE_MAX)
@@ -104,7 +104,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _parse_line(number: int, raw: bytes, manifest: Manifest) -> ManifestEntry | str:
-    """Return the entry of a line, or the reason why a server rejects it."""
+    """Parse one manifest line after the entries in `manifest`; return it, or the reason why a server rejects it."""
     if b"\n" not in raw.partition(b"\0")[0]:
         return "no line end, or a NUL byte, or longer than 1,024 bytes"
     line = raw.strip(_SPACE)
@@ -147,7 +147,7 @@ def _atoll(text: bytes) -> int:
 
 
 def split_args(line: bytes) -> list[bytes] | None:
-    """Split a line into words with the quoting rules of sdssplitargs; None if quotes are not balanced."""
+    """Split a manifest line into words with the quoting rules of sdssplitargs; None if quotes are not balanced."""
     words: list[bytes] = []
     at = 0
     while True:
@@ -177,7 +177,10 @@ def _word(line: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 def _quoted(line: bytes, at: int, quote: int) -> tuple[bytes, int] | None:
-    """Return (the quoted bytes, the offset after the closing quote); None unless a space or the end follows it."""
+    """Parse a quoted word at line[at], after the opening quote; return (word, index after the closing quote).
+
+    None if the closing quote is missing, or is not followed by a space or the end of the line.
+    """
     out = bytearray()
     while at < len(line) and line[at] != 0:
         byte = line[at]
@@ -195,7 +198,7 @@ def _quoted(line: bytes, at: int, quote: int) -> tuple[bytes, int] | None:
 
 
 def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
-    """Return (the byte, the size of the escape in bytes) for the backslash at `at`."""
+    """Decode the backslash escape at line[at] in a quoted word; return (decoded byte, size of the escape in bytes)."""
     following = line[at + 1]
     if quote == 0x27:
         return (0x27, 2) if following == 0x27 else (0x5C, 1)
@@ -206,7 +209,10 @@ def _escape(line: bytes, at: int, quote: int) -> tuple[int, int]:
 
 
 def changed_entry_line(entry: ManifestEntry, name: bytes) -> bytes:
-    """Format the line of a changed file with its new name, without the endoffset, which described the old bytes."""
+    """Format the manifest line of a file after an edit of its bytes, with the new file name.
+
+    The endoffset field is dropped, because it described the old bytes.
+    """
     letter = next(letter for letter, kind in TYPES.items() if kind == entry.type)
     extra = b"".join(b" %b %b" % pair for pair in entry.extra if pair[0].lower() != b"endoffset")
     return b"file %b seq %d type %b%b\n" % (encode_name(name), entry.seq, letter, extra)

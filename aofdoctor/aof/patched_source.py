@@ -1,8 +1,8 @@
-"""A virtual file assembled from pieces of another: some moved, some transformed.
+"""A virtual file that presents a damaged file in its reconstructed form, without writing a copy.
 
-It presents damaged bytes in their reconstructed form without a copy: only one
-transformed piece is in memory at a time.  Its offsets can be mapped back to
-offsets of the real file.
+It is assembled from pieces of the real file: some moved, some transformed.  Only
+one transformed piece is in memory at a time.  Offsets in the virtual file can be
+mapped back to offsets in the real file.
 """
 
 from bisect import bisect_right
@@ -18,7 +18,11 @@ PIECE_MAX = 1 << 24  # bytes of a transformed piece
 
 
 class Transform(Protocol):
-    """The reversal of a change: undo() returns the original bytes, source_offset() maps their offsets back."""
+    """Restores a damaged piece of a file, for example one in which LF became CRLF.
+
+    undo() returns the original bytes of the damaged `data`.  source_offset() maps an offset in the original bytes to
+    the offset in the damaged `data`.
+    """
 
     def undo(self, data: bytes) -> bytes: ...
     def source_offset(self, data: bytes, offset: int) -> int: ...
@@ -26,21 +30,24 @@ class Transform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A Transform that replaces any bytes with `data`."""
+    """A Transform that replaces a damaged piece of a file with `data`, whatever the piece contains."""
 
     data: bytes
 
     def undo(self, data: bytes) -> bytes:
-        """Return the replacement."""
+        """Return the replacement; the damaged bytes in the argument `data` are ignored."""
         return self.data
 
     def source_offset(self, data: bytes, offset: int) -> int:
-        """Return the offset, limited to the replaced bytes."""
+        """Map an offset in the replacement to the same offset in the replaced `data`, at most to its end."""
         return min(offset, len(data))
 
 
 class PatchPiece(NamedTuple):
-    """A range of the real file that appears here, unchanged or transformed into `size` bytes."""
+    """A range (`span`) of the real file that a PatchedSource presents as `size` bytes, unchanged or transformed.
+
+    `reason` describes the damage that the transformation reverses.
+    """
 
     span: Span
     size: int
@@ -49,7 +56,7 @@ class PatchPiece(NamedTuple):
 
 
 class PatchedSource:
-    """A Source that presents pieces of a file one after the other."""
+    """A Source that presents pieces of a real file one after the other, as one virtual file."""
 
     def __init__(self, file: FileSource, pieces: Sequence[PatchPiece]) -> None:
         self.file, self.pieces = file, pieces
@@ -59,11 +66,11 @@ class PatchedSource:
 
     @property
     def path(self) -> str:
-        """The path of the real file."""
+        """The path of the real file, of which the pieces are shown."""
         return self.file.path
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset`, at most to the end of the piece, and return the number of bytes."""
+        """Read bytes at `offset` of the virtual file into `view`, from one piece only, and return their number."""
         if offset >= self.size:
             return 0
         number = bisect_right(self.starts, offset) - 1
@@ -83,12 +90,15 @@ class PatchedSource:
         return self._cached[1]
 
     def file_span(self, span: Span) -> Span:
-        """Map a range to the real file; a range over several pieces becomes all bytes between its ends."""
+        """Map a byte range of the virtual file to the real file; if it covers several pieces, to all bytes between."""
         first, last = self._file_offset(span.start), self._file_offset(span.end, before=True)
         return Span(min(first, last), max(first, last))
 
     def _file_offset(self, offset: int, before: bool = False) -> int:
-        """Map an offset to the real file; `before`: as the end of the byte before it."""
+        """Map an offset in the virtual file to the real file.
+
+        At a boundary of two pieces, the result is in the second piece, or with `before` the end of the first one.
+        """
         number = bisect_right(self.starts, offset - before) - 1
         piece, at = self.pieces[number], offset - self.starts[number]
         if piece.transform is None:
@@ -96,4 +106,4 @@ class PatchedSource:
         return piece.span.start + piece.transform.source_offset(pread(self.file, piece.span.size, piece.span.start), at)
 
     def forget(self, offset: int) -> None:
-        """Do nothing: every piece can be read again."""
+        """Do nothing: the real file can always be read again."""

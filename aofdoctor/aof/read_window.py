@@ -1,11 +1,11 @@
-"""A small read buffer that can be moved to any offset of a source, for code that looks at single records."""
+"""A read buffer of 64 KiB that moves to any offset of a file or pipe, for code that examines single records."""
 
 from aofdoctor.aof.scan import SLACK
 from aofdoctor.source import Source
 
 
 class ReadWindow:
-    """A buffer of SIZE bytes over a source; `bytes_read` counts the bytes that it has loaded."""
+    """A buffer that holds SIZE bytes of a source from any offset; `bytes_read` counts all bytes loaded so far."""
 
     SIZE = 1 << 16
 
@@ -17,18 +17,21 @@ class ReadWindow:
         self._base = self._fill = 0
 
     def locate(self, offset: int, need: int) -> tuple[int, int]:
-        """Load `offset` and return (start, end) in `buffer`: at least `need` bytes, or fewer at the end of the file."""
+        """Ensure that the bytes from `offset` of the source are in `buffer`; return their (start, end) in `buffer`.
+
+        They are at least `need` bytes, or fewer at the end of the source.
+        """
         if not (self._base <= offset and offset + need <= self._base + self._fill):
             self._load(offset)
         return offset - self._base, self._fill
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read `size` bytes, at most SIZE, from `offset`; fewer at the end of the file."""
+        """Return `size` bytes, at most SIZE, from `offset` of the source; fewer at its end."""
         start, end = self.locate(offset, size)
         return bytes(self._view[start : min(end, start + size)])
 
     def has_byte_at(self, offset: int) -> bool:
-        """True if the file is longer than `offset`."""
+        """Whether the source is longer than `offset` bytes."""
         if self.source.size is not None:
             return offset < self.source.size
         return self.source.readinto(memoryview(bytearray(1)), offset) > 0

@@ -1,10 +1,13 @@
-"""Cut a part into tiles: adjacent, not empty, from its first byte to its last.
+"""Read a file of an AOF as tiles: adjacent byte ranges that together are the whole file.
 
-Algorithm: a window slides over the source.  The scanner takes the longest run
-of complete records from it, the rest moves to the front, and more is read.  Only
-if a window yields no record at all, the slow path runs: a record larger than
-the window becomes an oversized batch, and anything else is damage up to the
-place where recovery/resync.py finds the next record.
+A tile is a batch of complete records (commands and # annotations), an RDB
+preamble, or damage.
+
+Algorithm: a window of 1 MiB slides over the file.  The scanner takes the longest
+run of complete records from it, the rest moves to the front, and more is read.
+If a window contains no complete record at its start, the slow path runs: a
+record larger than the window becomes an oversized batch, and anything else is
+damage up to the offset where recovery/resync.py finds the next record.
 
 The reader knows neither the meaning of commands nor the behaviour of servers,
 and it does not read the clock.
@@ -34,14 +37,14 @@ Tile = RecordBatch | Preamble | Damage
 
 @dataclass(frozen=True, slots=True)
 class CommandNames:
-    """The known command names, for the scanner (`scan_names`) and for resynchronisation (`ids`, by lower-case name)."""
+    """The known command names with their ids: `scan_names` for the compiled scanner, `ids` by lower-case name."""
 
     scan_names: ScanNames
     ids: dict[bytes, int]
 
     @classmethod
     def from_list(cls, names: list[bytes], aliases: Mapping[bytes, int] | None = None) -> "CommandNames":
-        """Number the names in order, from FIRST_ID; `aliases` are further names, in lower case, of some of the ids."""
+        """Give ids to command names in order, from FIRST_ID; `aliases` maps further names, in lower case, to ids."""
         ids = {name.lower(): i + FIRST_ID for i, name in enumerate(names)}
         return cls(ScanNames(names, aliases), ids | dict(aliases or {}))
 
@@ -54,11 +57,12 @@ def read_tiles(
     room: int = BATCH_RECORDS,
     now_ms: int = 0,
 ) -> Iterator[Tile]:
-    """Yield the tiles of `source` from `start`, which is 0 or the beginning of a record.
+    """Yield all bytes of an AOF file as tiles: batches of complete records, an RDB preamble, and damage.
 
-    A batch is valid until the next tile is requested.  `now_ms` is the current
-    time in unix milliseconds, to count the expired keys of an RDB preamble; with
-    the default, no key counts as expired.
+    `start` is 0 or the offset of a record; `window` is the buffer size in bytes and
+    `room` the most records in a batch.  A batch is valid until the next tile is
+    requested.  `now_ms` is the current time in unix milliseconds, to count the
+    expired keys of an RDB preamble; with the default, no key counts as expired.
     """
     if start == 0 and (preamble := _read_preamble(source, names, now_ms)):
         yield preamble
@@ -67,9 +71,9 @@ def read_tiles(
 
 
 def read_batches(source: Source, names: CommandNames, start: int, window: int = WINDOW) -> Iterator[RecordBatch]:
-    """Yield the complete records from `start` up to the first byte that is not part of one.
+    """Yield the complete records of an AOF file from offset `start` up to the first damaged byte, in batches.
 
-    The source keeps all its bytes, so another reader can be at an earlier offset.
+    The source is not allowed to discard bytes, so that another reader can still need earlier ones.
     """
     reader = _TileReader(_SharedSource(source), names, start, window, min(BATCH_RECORDS, window))
     while reader.load():
@@ -83,7 +87,7 @@ def read_batches(source: Source, names: CommandNames, start: int, window: int = 
 
 
 class _SharedSource:
-    """A source without forget(), because another reader still needs earlier bytes."""
+    """A Source in which forget() does nothing, because another reader still needs earlier bytes."""
 
     def __init__(self, source: Source) -> None:
         self.readinto = source.readinto
@@ -123,13 +127,15 @@ def _find_size(source: Source, offset: int) -> int:
 
 
 def read_for_errors(source: FileSource, span: Span) -> None:
-    """Read bytes only to find unreadable sectors among them."""
+    """Read a range of a file and ignore the bytes, so that the source records unreadable disk sectors in it."""
     view = memoryview(bytearray(WINDOW))
     for at in range(span.start, span.end, WINDOW):
         source.readinto(view[: min(WINDOW, span.end - at)], at)
 
 
 class _TileReader:
+    """Divides an AOF file from `start` into batches of records and damage; see the module docstring."""
+
     def __init__(self, source: Source, names: CommandNames, start: int, window: int, room: int) -> None:
         self.source, self.names, self.window = source, names, window
         file = source.file if isinstance(source, _SharedSource) else source
@@ -138,7 +144,7 @@ class _TileReader:
         self.view = memoryview(self.buffer)
         self.columns, self.rdb_budget = ScanColumns(room), RdbSearchBudget()
         self.base = start  # the offset in the file of buffer[0]
-        self.at = self.fill = 0  # buffer[at:fill] is still to be tiled
+        self.at = self.fill = 0  # buffer[at:fill] is read, but not yet part of a yielded tile
 
     def __iter__(self) -> Iterator[Tile]:
         while self.load():
@@ -148,7 +154,7 @@ class _TileReader:
                 yield self.large_record() or self.damage()
 
     def load(self) -> bool:
-        """Move the rest to the front of the window and read more; False at the end of the source."""
+        """Move the unprocessed bytes to the front of the buffer and read more; False at the end of the file."""
         rest = self.fill - self.at
         self.view[:rest] = self.view[self.at : self.fill]
         self.base, self.at, self.fill = self.base + self.at, 0, rest
@@ -172,7 +178,7 @@ class _TileReader:
             )  # fmt: skip
 
     def large_record(self) -> RecordBatch | None:
-        """Return the record at the front of the window, which is only partly loaded; None if it is damaged."""
+        """Return the record at the front of the buffer, which the buffer holds only partly; None if it is damaged."""
         offset = self.base
         diagnosis = diagnose_record(ReadWindow(self.source), offset)
         if not diagnosis.is_complete or self._first_unreadable(Span(offset, diagnosis.end)):
@@ -187,7 +193,7 @@ class _TileReader:
         return oversized_batch(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
 
     def damage(self) -> Damage:
-        """Return the damage at the front of the window and continue after it."""
+        """Return the damage at the front of the buffer, and continue the reading after it."""
         damage = self._unreadable_damage() or damage_at(self.source, self.base, self.names.ids, self.rdb_budget)
         self._restart(damage.span.end)
         return damage
@@ -195,13 +201,13 @@ class _TileReader:
     # -- unreadable sectors --
 
     def _stop_at_unreadable(self) -> None:
-        """End the window before the first unreadable byte, unless that is its first."""
+        """End the buffered bytes before the first one that the disk cannot read, unless it is the first of all."""
         hole = self.file and self.file.first_unreadable(Span(self.base, self.base + self.fill))
         if hole:
             self.fill = max(0, hole.start - self.base) or self.fill
 
     def _first_unreadable(self, span: Span) -> Span | None:
-        """Return the first unreadable range in the span of a record, or None."""
+        """Return the first byte range of a record that the disk cannot read, or None; `span` is that of the record."""
         if self.file is None:
             return None
         if self.file.read_payloads and span.size > self.window:
@@ -209,7 +215,10 @@ class _TileReader:
         return self.file.first_unreadable(span)
 
     def _unreadable_damage(self) -> Damage | None:
-        """Return the damage if a record, or other damage, at the front contains unreadable bytes; else None."""
+        """Return an UNREADABLE damage if the record, or the damage, at the front of the buffer has unreadable bytes.
+
+        Its range is that of the whole record or damage.  None if the disk can read all of it.
+        """
         if self.file is None or not self.file.unreadable:
             return None
         diagnosis = diagnose_record(ReadWindow(self.source), self.base)

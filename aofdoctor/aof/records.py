@@ -1,12 +1,12 @@
-"""The tiles that the reader yields: batches of complete records, and the RDB preamble.
+"""What the AOF reader yields: batches of complete records (commands and # annotations), and the RDB preamble.
 
-The third kind of tile is Damage (damage.py).  Records travel as RecordBatch:
-columns of offsets next to the buffer that they point into, valid until the next
-batch is requested.  Arguments are bytes, and are decoded only for display.
+Damage, which it yields too, is in damage.py.  A RecordBatch is arrays of offsets
+with the buffer that they point into, valid until the next batch is requested.
+Arguments are bytes, and are decoded only for display.
 
 An argument can be larger than memory.  A record that does not fit in the
-reader's window becomes an `oversized` batch of one record, and its large
-arguments are LargeArgument objects, which read the source on demand.
+reader's buffer becomes an `oversized` batch of one record, and its large
+arguments are LargeArgument objects, which read the file on demand.
 """
 
 from array import array
@@ -24,22 +24,22 @@ from aofdoctor.span import Span
 
 @dataclass(frozen=True, slots=True)
 class LargeArgument:
-    """An argument that is too large to hold in memory; `span` is its payload in the source."""
+    """A command argument that is too large to hold in memory; `span` is the range of its bytes in `source`."""
 
     source: Source
     span: Span
 
     @property
     def size(self) -> int:
-        """The length of the payload in bytes."""
+        """The length of the argument in bytes."""
         return self.span.size
 
     def head(self, size: int) -> bytes:
-        """Return the first `size` bytes, or all if it is shorter."""
+        """Return the first `size` bytes of the argument, or all if it is shorter."""
         return pread(self.source, min(size, self.span.size), self.span.start)
 
     def pieces(self, size: int = 1 << 20) -> Iterator[bytes]:
-        """Yield all bytes in pieces of at most `size` bytes."""
+        """Yield all bytes of the argument in pieces of at most `size` bytes."""
         for at in range(self.span.start, self.span.end, size):
             yield pread(self.source, min(size, self.span.end - at), at)
 
@@ -49,13 +49,13 @@ Arg = bytes | LargeArgument
 
 @dataclass(slots=True)
 class RecordBatch:
-    """`count` adjacent complete records, as columns.
+    """`count` adjacent complete records (commands and # annotations) of an AOF file, described by arrays.
 
     Record i is buffer[origin + edges[i] : origin + edges[i + 1]] and begins at
     offset `base + edges[i]` of the file.  argc[i] is its number of arguments (0
-    for an annotation), ids[i] its command id (command_table.py).  The columns can
-    be longer than `count`.  An `oversized` batch holds one record, and its buffer
-    only the beginning of it.
+    for an annotation), ids[i] its command id (command_table.py).  The arrays can
+    be longer than `count`.  An `oversized` batch is one record of which `buffer`
+    holds only the beginning.
     """
 
     source: Source
@@ -70,48 +70,51 @@ class RecordBatch:
 
     @property
     def span(self) -> Span:
-        """The byte range in the file from the first record to the last."""
+        """The byte range in the file from the start of the first record to the end of the last."""
         return Span(self.base + self.edges[0], self.base + self.edges[self.count])
 
     def isascii(self) -> bool:
-        """True if all bytes of the records are ASCII."""
+        """Whether all bytes of all records are ASCII."""
         if not self.oversized:
             return bytes(self.buffer[self.origin + self.edges[0] : self.origin + self.edges[self.count]]).isascii()
         pieces = range(self.span.start, self.span.end, 1 << 20)
         return all(pread(self.source, min(1 << 20, self.span.end - at), at).isascii() for at in pieces)
 
     def record_span(self, i: int) -> Span:
-        """Return the byte range of record i in the file."""
+        """Return the byte range of record `i` of this batch in the file."""
         return Span(self.base + self.edges[i], self.base + self.edges[i + 1])
 
     def raw(self, i: int) -> memoryview:
-        """Return the bytes of record i; not for an oversized batch."""
+        """Return the bytes of record `i` of this batch; not for an oversized batch."""
         return memoryview(self.buffer)[self.origin + self.edges[i] : self.origin + self.edges[i + 1]]
 
     def argv(self, i: int, limit: int = ARGC_MAX) -> list[bytes]:
-        """Return the first `limit` arguments of record i; not for an oversized batch."""
+        """Return the first `limit` arguments of record `i` of this batch; not for an oversized batch."""
         start = self.origin + self.edges[i]
         return arguments(self.buffer, start, start + self.edges[i + 1] - self.edges[i], limit)
 
     def args(self, i: int) -> Iterator[Arg]:
-        """Yield the arguments of record i; those of an oversized record are read one after the other."""
+        """Yield the arguments of record `i`: bytes, or LargeArgument for large arguments of an oversized record."""
         if not self.oversized:
             yield from self.argv(i)
         else:
             yield from iter_large_arguments(self.source, self.record_span(i), self.argc[i])
 
     def annotation(self, i: int) -> bytes:
-        """Return annotation i with its line end, cut to 4,096 bytes."""
+        """Return record `i`, which is a # annotation, with its line end, cut to 4,096 bytes."""
         if self.oversized:
             return pread(self.source, 4096, self.record_span(i).start)
         return bytes(self.raw(i)[:4096])
 
 
-INLINE_MAX = 1 << 16  # bytes up to which an argument of an oversized record is returned as bytes
+INLINE_MAX = 1 << 16  # an argument of an oversized record with at most this many bytes is returned as bytes
 
 
 def iter_large_arguments(source: Source, record: Span, argc: int) -> Iterator[Arg]:
-    """Yield the arguments of a complete record, read through a window of INLINE_MAX bytes."""
+    """Yield the `argc` arguments of a complete command at `record` in an AOF file, without loading the whole command.
+
+    Arguments of more than INLINE_MAX bytes are LargeArgument objects.
+    """
     window, base = b"", record.start
 
     def at(offset: int, size: int) -> bytes:
@@ -131,14 +134,15 @@ def iter_large_arguments(source: Source, record: Span, argc: int) -> Iterator[Ar
 
 @dataclass(frozen=True, slots=True)
 class Preamble:
-    """The RDB at the beginning of a part: one tile.
+    """The RDB at the beginning of an AOF file, or the whole of an RDB base file, as the reader yields it.
 
     `checksum` is ok, off (the writer computed none), bad or unknown (the end was
-    not reached).  `complete`: the end was found.  `keys` is None if an unknown
-    type prevented the count.  `aux` holds the AUX fields (redis-ver, valkey-ver,
-    ctime, aof-base ...).  `key_counts` counts the keys by database and type, up to
-    the first damage.  `codec` names the compression (LZ4, Zstd) or is empty; in a
-    compressed RDB, offsets count decompressed bytes (rdb/compressed).
+    not reached).  `complete`: the EOF opcode was found.  `keys` is None if an
+    unknown type prevented the count.  `aux` holds the AUX fields (redis-ver,
+    valkey-ver, ctime, aof-base ...).  `key_counts` counts the keys by database and
+    type, up to the first damage.  `codec` names the compression of the whole RDB
+    (LZ4, Zstd) or is empty; offsets in a compressed RDB count decompressed bytes
+    (rdb/compressed).
     """
 
     span: Span
@@ -154,16 +158,16 @@ class Preamble:
 
     @property
     def dialect(self) -> str:
-        """The format that defines the types: redis or valkey."""
+        """The project that defines the value types of this RDB, from its magic: redis or valkey."""
         return dialect_of(self.magic)
 
     @property
     def is_intact(self) -> bool:
-        """True if it could be read to its end and the checksum is not wrong."""
+        """Whether the RDB could be read to its EOF opcode and its checksum is not wrong."""
         return self.complete and self.checksum != "bad"
 
     def damage(self, size: int | None) -> Damage | None:
-        """Return the damage of the RDB as one span, or None; `size` is the size of its part."""
+        """Return one Damage for the whole RDB, or None if it is intact; `size` is the size of its file in bytes."""
         if self.is_intact:
             return None
         torn = not self.complete and self.span.end == size and self.note.startswith("the file ends")
@@ -172,7 +176,10 @@ class Preamble:
 
 
 def oversized_batch(source: Source, base: int, size: int, argc: int, command_id: int, buffer: bytearray) -> RecordBatch:
-    """Build an oversized batch of one record; `buffer` holds the beginning of it."""
+    """Build a RecordBatch of one record too large for the reader's buffer; `buffer` holds its beginning.
+
+    The record has `size` bytes and `argc` arguments, and begins at offset `base` of `source`.
+    """
     return RecordBatch(
         source, base, 1, buffer, 0, array("q", [0, size]), array("I", [argc]), array("H", [command_id]), oversized=True
     )

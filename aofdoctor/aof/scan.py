@@ -1,4 +1,4 @@
-"""Scan a buffer for whole records: the compiled scanner, or the pure Python one if that was not built."""
+"""The scanner, which splits AOF bytes into complete records: the compiled one, or pure Python if it was not built."""
 
 from typing import TYPE_CHECKING
 

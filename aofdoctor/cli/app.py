@@ -1,7 +1,7 @@
-"""The command line as a whole: the table of verbs, the global options, and the exit status of every error.
+"""The entry point of the aofdoctor command: the table of verbs, the global options, and the exit status of errors.
 
-Importing this module imports no verb.  `build_app` imports the verb that the command line names, so that a start costs
-only what that verb needs; the help imports all of them.
+Importing this module imports no verb.  `build_app` imports only the verb that the command line names, so that the
+program starts quickly; the help imports all of them.
 """
 
 import importlib
@@ -30,7 +30,7 @@ _FUNCTION_NAMES = {"slice": "slice_"}  # a function named `slice` would hide Pyt
 
 
 def build_app(args: list[str]) -> typer.Typer:
-    """Build the application with the verbs that the command line `args` needs."""
+    """Build the typer application with only those verbs (subcommands) that the command line `args` needs."""
     app = typer.Typer(
         name="aofdoctor",
         no_args_is_help=True,
@@ -49,7 +49,7 @@ def build_app(args: list[str]) -> typer.Typer:
 
 
 def _verbs_to_import(args: list[str]) -> list[str]:
-    """The first verb among the arguments; none for `--version` alone; all verbs for the help and an unknown verb."""
+    """Return the names of the verbs to import: the first one in `args`, none for `--version`, or all verbs."""
     if args == ["--version"]:
         return []
     verb_name = next((arg for arg in args if arg in VERBS), None)
@@ -75,7 +75,7 @@ def _global_options(
 
 
 def main() -> None:
-    """Run the command line and exit with its status."""
+    """Run the aofdoctor command with the arguments of the process, and exit with its status."""
     _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -92,14 +92,14 @@ def main() -> None:
 
 
 def _replace_closed_streams() -> None:
-    """Open the null device for every standard stream that the caller has closed, which Python sets to None."""
+    """Open the null device for every standard stream that was closed at start; Python has set those to None."""
     for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, stream) is None:
             setattr(sys, stream, open(os.devnull, mode))  # noqa: SIM115 (stays open until the process ends)
 
 
 def run(args: list[str]) -> int:
-    """Run one command line and return its exit status; every error is printed here."""
+    """Run one aofdoctor command line and return its exit status; every error is printed here."""
     Invocation.begin(args)
     try:
         args = _move_color_option_first(args)
@@ -124,12 +124,12 @@ def run(args: list[str]) -> int:
 
 
 def _notes(problem: BaseException) -> str:
-    """The notes that were added to an exception while it propagated, as one string."""
+    """Return the notes that add_note() attached to an exception, joined to one string."""
     return " ".join(getattr(problem, "__notes__", ()))
 
 
 def _move_color_option_first(args: list[str]) -> list[str]:
-    """Move `--color` before the verb: it is a global option, and users also write it after the verb."""
+    """Return `args` with the option `--color` moved before the verb, because typer accepts it only there."""
     end = args.index("--") if "--" in args else len(args)
     color_args: list[str] = []
     rest: list[str] = []
@@ -143,7 +143,7 @@ def _move_color_option_first(args: list[str]) -> list[str]:
 
 
 def _print_failure(message: str, hint: str, status: int) -> int:
-    """Print an error with its hint, and return `status`."""
+    """Print an error message and its hint, if any, on standard error; return `status`."""
     warn(display_path(message))
     if hint:
         print_error_line(f"  Hint: {display_path(hint)}")
@@ -151,7 +151,7 @@ def _print_failure(message: str, hint: str, status: int) -> int:
 
 
 def _show_usage_error(problem: Exception) -> int:
-    """Print a usage error of typer and return its exit status; raise anything else again, because it is a bug."""
+    """Print a usage error of typer and return its exit status; re-raise any other exception, because it is a bug."""
     show = getattr(problem, "show", None)
     if show is None:
         raise problem

@@ -1,6 +1,6 @@
-"""Prints lines, JSON, warnings and progress, with colours on a terminal.
+"""Print lines, JSON, warnings and progress bars, with colours on a terminal.
 
-Callers escape every byte that came from a file with aofdoctor.text before they print it; JSON escapes by itself.
+Callers must escape every byte that came from a file with aofdoctor.text before they print it; json.dumps escapes JSON.
 `rich` is imported only when colours are enabled or a progress bar is drawn.
 """
 
@@ -35,42 +35,42 @@ class Invocation:
 
 
 class ColorMode:
-    """The value of --color (auto, always or never), which the application sets once."""
+    """Holds the value of the --color option (auto, always or never), which is set once at start."""
 
     when = "auto"
 
     @classmethod
     def is_enabled(cls) -> bool:
-        """Whether output is coloured now."""
+        """Whether standard output is coloured: by --color, or if it is a terminal and NO_COLOR is not set."""
         if cls.when != "auto":
             return cls.when == "always"
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def make_painter() -> Paint:
-    """Create the function (words, style) that colours text, or returns it unchanged where colours are disabled."""
+    """Return a function (text, style name) -> text that adds colours, or nothing if colours are disabled."""
     if not ColorMode.is_enabled():
         return lambda words, style: words
-    from rich.style import Style  # imported late: it would be a third of the start-up, and a pipe does not need it
+    from rich.style import Style  # imported late: it takes a third of the start-up time, and a pipe does not need it
 
     styles = {name: Style.parse(words) for name, words in _STYLES.items()}
     return lambda words, style: styles[style].render(words)
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal; None for a pipe, where lines are not truncated."""
+    """Return the number of columns of the terminal; None if standard output is no terminal: lines are not truncated."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_line(line: str = "") -> None:
-    """Print one line on standard output."""
+    """Print one line on standard output; if its reader has closed the pipe, discard the line."""
     with ignore_broken_pipe():
         print(line)
 
 
 @contextmanager
 def ignore_broken_pipe() -> Iterator[None]:
-    """Discard further output, and continue, when the reader of standard output has closed its pipe."""
+    """Suppress BrokenPipeError in the body: once the reader of standard output is gone, discard all further output."""
     try:
         yield
     except BrokenPipeError:
@@ -78,29 +78,29 @@ def ignore_broken_pipe() -> Iterator[None]:
 
 
 def discard_stdout() -> None:
-    """Redirect standard output to the null device, including what Python flushes at exit."""
+    """Redirect standard output to the null device, including the buffered output that Python flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(line: str) -> None:
-    """Print one line on standard error, prefixed with the name of the program."""
+    """Print one line on standard error, after the prefix "aofdoctor: "."""
     print_error_line(f"aofdoctor: {line}")
 
 
 def print_error_line(line: str) -> None:
-    """Print one line on standard error as it is; a closed pipe is ignored."""
+    """Print one line on standard error without a prefix; a closed pipe is ignored."""
     with suppress(BrokenPipeError):
         print(line, file=sys.stderr)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on one line; bytes become text or base64."""
+    """Print `value` as JSON on one line of standard output; bytes in it are converted by bytes_to_json."""
     with ignore_broken_pipe():
         print(json.dumps(value, default=_encode_bytes))
 
 
 def bytes_to_json(data: bytes) -> str | dict[str, str]:
-    """Bytes as a string if they are valid UTF-8, otherwise as {"base64": ...}."""
+    """Return the JSON form of bytes: a string if they are valid UTF-8, otherwise {"base64": ...}."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -115,9 +115,10 @@ def _encode_bytes(value: Any) -> Any:
 
 @contextmanager
 def progress_bar(total: int, label: str) -> Iterator[Callable[[int], None] | None]:
-    """Show a progress bar of `total` bytes on standard error, on a terminal only and after the first second.
+    """Show a progress bar for `total` bytes on standard error, while the body of the with statement runs.
 
-    Yields the function that takes the number of bytes done so far, or None where no bar can be shown.
+    The bar appears after one second.  Yields the function to call with the number of bytes done so far, or None if
+    standard error is no terminal.
     """
     if not sys.stderr.isatty():
         yield None
@@ -130,7 +131,7 @@ def progress_bar(total: int, label: str) -> Iterator[Callable[[int], None] | Non
 
 
 class _ProgressBar:
-    """A progress bar of rich that is created at the first update after a second, and drawn ten times a second."""
+    """A progress bar that is shown only if the work takes more than a second, and is updated ten times a second."""
 
     def __init__(self, total: int, label: str) -> None:
         self.total, self.label = total, label

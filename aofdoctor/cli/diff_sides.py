@@ -1,7 +1,7 @@
-"""Parses a side of `diff`: PATH, PATH@POSITION or PATH@TIME.
+"""Parse the arguments A and B of `aofdoctor diff`: each is PATH, PATH@POSITION or PATH@TIME.
 
-PATH alone is an AOF up to its end, @POSITION ends the side before the record there, and @TIME ends it after the last
-command that was written up to that second.
+PATH alone is the whole AOF.  With @POSITION only what precedes the record at that position is compared, with @TIME
+only what was written up to that second.
 """
 
 import os
@@ -18,14 +18,17 @@ from aofdoctor.log.position import is_position, parse_time
 from aofdoctor.log.timestamps import first_command_after, last_time
 from aofdoctor.source import PipeSource
 
-SideEnd = tuple[int, int]  # (index of the part, offset in it)
+SideEnd = tuple[int, int]  # where the comparison ends: (index of the file in load order, offset in that file)
 _SYNTAX_HINT = "write PATH@1234, PATH@PART@1234, PATH@#17, PATH@2026-11-22T05:58:31, PATH@-10m or PATH@TS:1795334311"
 _UNIX_SECONDS_PREFIX = "TS:"  # precedes unix seconds, as in an annotation, because a number alone is an offset
 
 
 @contextmanager
 def open_side(argument: str) -> Iterator[tuple[AOF, SideEnd | None]]:
-    """Open the AOF of a side; yields it with the end of the side, or None if the side ends where the AOF ends."""
+    """Open the AOF that an argument PATH[@WHERE] of `diff` names; yields (AOF, where the comparison ends).
+
+    The end is None if the whole AOF is compared.
+    """
     path, end = _split_argument(argument)
     with open_path(path) as aof:
         if not end:
@@ -37,9 +40,9 @@ def open_side(argument: str) -> Iterator[tuple[AOF, SideEnd | None]]:
 
 
 def _split_argument(argument: str) -> tuple[str, str]:
-    """Split an argument into the path and the text after the last @ that follows an existing path.
+    """Split PATH@WHERE into (PATH, WHERE) at the last @ that follows an existing path; WHERE is empty without one.
 
-    An argument that names an existing file is a path, even if it contains an @.
+    An argument that is the name of an existing file is a path, even if it contains an @.
     """
     if argument == "-" or os.path.lexists(argument):
         return argument, ""
@@ -53,7 +56,7 @@ def _split_argument(argument: str) -> tuple[str, str]:
 
 
 def _end_at_time(aof: AOF, end_text: str) -> SideEnd | None:
-    """The start of the first command that was written after the second that `end_text` names; None if there is none."""
+    """Find the first command written after a time such as "-10m"; return (index of the file, offset in it), or None."""
     if any(isinstance(part.source, PipeSource) for part in aof.parts):
         raise InvalidSelection("a pipe has gone by when it is known where in it a time is", "save it to a file first")
     time_text = end_text.removeprefix("#").removeprefix(_UNIX_SECONDS_PREFIX)

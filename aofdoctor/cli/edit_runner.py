@@ -1,4 +1,4 @@
-"""Run an edit as the output options ask: show it, save it as a plan, write a copy, or exchange it with the source."""
+"""Carry out a planned edit by the output options: show it, save it as a plan file, write a copy, or edit in place."""
 
 import sys
 from collections.abc import Callable
@@ -25,9 +25,10 @@ from aofdoctor.errors import InvalidSelection, RefusedEdit
 def run_edit(
     edit: Edit, output_options: OutputOptions, write_hint: str | None = None, is_dry_run_done: bool = False
 ) -> None:
-    """Show an edit, then save or write it as the options ask.
+    """Print the summary of a planned edit, then save it as a plan file or write its output, by the options.
 
-    `write_hint` is printed if nothing is written; without it the hint of this kind of edit is.
+    `write_hint` is printed if nothing is written, and says how to write; the default depends on the kind of edit.
+    `is_dry_run_done`: the totals of the edit are already computed.
     """
     if not edit.is_counted_by_writing:
         _print_summary(edit, output_options)
@@ -49,7 +50,7 @@ def run_edit(
 
 
 def edit_json(edit: Edit, output: str | None, receipt: Path | None = None) -> dict[str, Any]:
-    """What the editing verbs print with --json; `output` is None if nothing was written."""
+    """Return the JSON object that the editing verbs print with --json; `output` is None if nothing was written."""
     return {
         "path": edit.aof.path, "output": output, **edit.outcome_json(bytes_to_json),
         "receipt": str(receipt) if receipt else None,
@@ -57,7 +58,7 @@ def edit_json(edit: Edit, output: str | None, receipt: Path | None = None) -> di
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask the user before anything is written in place; without a terminal only --yes can answer."""
+    """Ask the user before an edit in place, unless `yes`; raises an exception for "no", or if there is no terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -119,7 +120,10 @@ def _confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
 
 
 def _load_tester(proof_lines: list[str]) -> Callable[[Path], None]:
-    """A verifier that loads an output in a temporary server; on success it adds a line to `proof_lines`."""
+    """Return the check for --prove: a function that loads the written AOF at a path in a temporary server.
+
+    It raises RefusedEdit if that fails, and otherwise appends a line for the user to `proof_lines`.
+    """
 
     def load_test(copy: Path) -> None:
         with open_path(str(copy)) as aof:

@@ -1,7 +1,7 @@
-"""The arguments and options that several verbs share, and how they become values.
+"""The command-line arguments and options that several verbs share, and the functions that parse their values.
 
-Each option is an annotated type, so that a verb declares it as a parameter.  `add_options` gives a verb a whole group
-of options, which it receives as one value.
+Each option is an annotated type for a parameter of a verb's function.  `add_options` gives a verb a whole group of
+options, which the function receives as one value.
 """
 
 import functools
@@ -123,17 +123,21 @@ NO_SELECTION: SelectionOptions = {name: default for name, (_, default) in _SELEC
 
 
 def with_selection_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a verb with the selection options; it receives their values as the dictionary `selection_options`."""
+    """Add the options that select commands (--cmd, --key, --since...) to the function of a verb.
+
+    The function receives their values as the dictionary `selection_options`.
+    """
     return add_options(verb, "selection_options", _SELECTION_OPTIONS, dict)
 
 
 def add_options(
     verb: Callable[..., None], parameter: str, table: dict[str, tuple[Any, Any]], combine: Callable[..., Any]
 ) -> Callable[..., None]:
-    """Give a verb the options of `table`; it receives `combine(**values)` as the keyword argument `parameter`.
+    """Add a group of command-line options to the function of a verb, which receives them as one keyword argument.
 
-    `table` maps the name of an option's parameter to (annotation, default).  typer reads options from a function's
-    signature, so the returned function has the verb's own parameters, without `parameter`, followed by the new ones.
+    `table` maps the parameter name of each option to (annotation, default).  The function receives
+    `combine(**values)` as the argument `parameter`.  typer reads options from a signature, so the returned function
+    has the verb's own parameters, without `parameter`, followed by one parameter for each option.
     """
 
     @functools.wraps(verb)
@@ -155,9 +159,10 @@ def add_options(
 
 @contextmanager
 def open_path(path: str, read_errors_are_damage: bool = False, note_other_sets: bool = True) -> Iterator[AOF]:
-    """Open the AOF at a path and close it in the end; a note on stderr names other AOFs in a data directory.
+    """Open the AOF at `path` for the body of a with statement, and close it afterwards.
 
     With `read_errors_are_damage`, sectors that the disk cannot read become damage; otherwise they raise an OSError.
+    With `note_other_sets`, a note on standard error names other AOFs in the same data directory.
     """
     aof = open_aof(path, command_table().names.ids)
     try:
@@ -171,7 +176,7 @@ def open_path(path: str, read_errors_are_damage: bool = False, note_other_sets: 
 
 
 def parse_renames(values: list[str] | None) -> dict[str, str]:
-    """The values of --rename as a dictionary from the new name to the command."""
+    """Parse the values of --rename (NEW=COMMAND); return a dictionary from the new names to the commands."""
     renames: dict[str, str] = {}
     for value in values or ():
         new_name, separator, command = value.rpartition("=")
@@ -182,7 +187,7 @@ def parse_renames(values: list[str] | None) -> dict[str, str]:
 
 
 def parse_server_names(values: list[str] | None) -> list[str]:
-    """The server versions that --server names, without duplicates; `all` means every version of the table."""
+    """Return the server versions in the values of --server, without duplicates; `all` means every known version."""
     names: list[str] = []
     for name in values or ():
         if name == "all":

@@ -1,4 +1,4 @@
-"""The options that decide what happens with a plan: show it, save it, write a copy, or edit in place."""
+"""The output options of editing verbs: only show the plan, save it to a file, write a copy, or edit in place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ _ForceOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What to do with a plan: write it to `output` or `in_place`, save it to the file `plan`, or only show it.
+    """The options of an editing verb: write a copy to `output`, edit `in_place`, save the plan to the file `plan`.
 
-    `prove`: load the result in a temporary server first.  `hash`: put a SHA-256 of all bytes in the receipt.
+    Without these three, the plan is only shown.  `prove`: load the result in a temporary server, and keep it only if
+    that succeeds.  `hash`: put a SHA-256 of all bytes in the receipt file.
     """
 
     output: str | None = None
@@ -48,7 +49,7 @@ class OutputOptions:
 
     @property
     def writes(self) -> bool:
-        """True if an AOF is written, as a copy or in place."""
+        """Whether these options make the verb write an AOF, as a copy or in place, instead of only showing the plan."""
         return bool(self.output) or self.in_place
 
 
@@ -60,9 +61,10 @@ _OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
 
 
 def with_output_options(verb: Callable[..., None], without: tuple[str, ...] = ()) -> Callable[..., None]:
-    """Add the output options to an editing verb; their values are passed to it as one `OutputOptions`.
+    """Add the output options (-o, --in-place, --plan...) to the function of an editing verb.
 
-    `without` are the parameter names of options that the verb does not have.
+    The function receives them as one `OutputOptions`, the argument `output_options`.  `without` are the parameter
+    names of options that the verb does not have.
     """
     table = {name: row for name, row in _OUTPUT_OPTIONS.items() if name not in without}
     return options.add_options(verb, "output_options", table, _build_output_options)

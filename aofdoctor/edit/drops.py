@@ -17,7 +17,7 @@ from aofdoctor.span import Span
 class Drop(NamedTuple):
     """A byte range of one file of the AOF that the output leaves out.
 
-    `part` is the index of the part in load order, and `commands` the number of whole commands in the range.
+    `part` is the index of the file in load order, and `commands` the number of whole commands in the range.
     """
 
     part: int
@@ -29,7 +29,7 @@ class Drop(NamedTuple):
 class Reconstruction(NamedTuple):
     """A byte range of one file of the AOF that is replaced by `size` reconstructed bytes.
 
-    `part` is the index of the part in load order.  An empty `span` is a place where bytes are inserted.
+    `part` is the index of the file in load order.  An empty `span` is a place where bytes are inserted.
     """
 
     part: int
@@ -42,14 +42,14 @@ DropFactory = Callable[[], Iterator[Drop]]  # finds the drops again, in load ord
 
 
 def joined(first: Drop, second: Drop) -> Drop | None:
-    """Join two drops into one; None unless the second directly follows the first and has the same reason."""
+    """Join two dropped byte ranges into one; None unless the second directly follows the first, for the same reason."""
     if (first.part, first.reason, first.span.end) != (second.part, second.reason, second.span.start):
         return None
     return Drop(first.part, Span(first.span.start, second.span.end), first.commands + second.commands, first.reason)
 
 
 def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
-    """Join adjacent drops that have the same reason."""
+    """Yield drops (byte ranges that the output leaves out) with adjacent ones joined if they have the same reason."""
     held: Drop | None = None
     for drop in drops:
         merged = joined(held, drop) if held else None
@@ -61,7 +61,7 @@ def merge_adjacent(drops: Iterator[Drop]) -> Iterator[Drop]:
 
 
 def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
-    """Yield the drops unchanged; raise RefusedEdit at one that overlaps, is out of order or exceeds its file."""
+    """Yield dropped byte ranges unchanged; raise RefusedEdit for one that overlaps, is out of order or too long."""
     part, at = 0, 0
     for drop in drops:
         if drop.part != part:
@@ -80,9 +80,9 @@ def validated(drops: Iterator[Drop], aof: AOF) -> Iterator[Drop]:
 
 
 def remaining_spans(drops: Iterator[Drop], part: int, size: int) -> Iterator[Span]:
-    """The byte ranges of one file that remain after its drops.
+    """Return the byte ranges of one file that an edit keeps.
 
-    `drops` are the drops of this file only, in order; `size` is the size of the file.
+    `drops` are the dropped byte ranges of this file only, in order; `size` is the size of the file.
     """
     at = 0
     for drop in drops:

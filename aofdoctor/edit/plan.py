@@ -28,7 +28,7 @@ LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 @dataclass(slots=True)
 class Plan:
-    """An edit of one AOF, as the AOF was when it was opened, that drops byte ranges.
+    """An edit of one AOF that leaves out byte ranges ("drops") and keeps all other bytes.
 
     - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
     - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
@@ -37,14 +37,14 @@ class Plan:
     - `has_uncounted_drops`: a drop is damage that may have been commands, so the number of commands before the edit is
       a minimum.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
-    - `remaining_damage` maps a part to the offset of the first damage that stays in it.
+    - `remaining_damage` maps a file to the offset of the first damage that stays in it.
     - `notes` are sentences for the user; `result_notes` are repeated with the result.
     - `json_fields` are further fields of the JSON outcome, which the planner adds.
     - `recipe` is the user's request, from which the same plan can be made again.
     - `manifest_rebuilt`: the manifest was rebuilt from the files.
-    - `keys` are the keys of RDBs; `unused_files` are files of the set that the output does not use.
-    - `reconstructions` were made before the drops were found, so the drops' offsets are those of the reconstructed
-      parts; `commands_regained` is the number of commands that they added.
+    - `keys` are the numbers of keys in RDBs; `unused_files` are files of the AOF that the output does not use.
+    - `reconstructions` were made before the drops were found, so the drops' offsets are those in the reconstructed
+      files; `commands_regained` is the number of commands that the reconstructions added.
     """
 
     aof: AOF
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def size_before(self) -> int:
-        """The size of all source files in bytes, before reconstructions and drops."""
+        """The size of all source files in bytes, before any change."""
         return self.size + sum(change.span.size - change.size for change in self.reconstructions)
 
     @property
@@ -106,7 +106,7 @@ class Plan:
 
     @property
     def leaves_damage(self) -> bool:
-        """Whether damage of the source remains in the output."""
+        """Whether the output of this plan still has damage of the source AOF."""
         return bool(self.remaining_damage)
 
     @property
@@ -115,12 +115,12 @@ class Plan:
         return False
 
     def add_reconstructions(self, reconstructions: list[Reconstruction], commands_regained: int) -> None:
-        """Record the reconstructions that were made before the drops were found."""
+        """Record in the plan which damaged bytes were reconstructed before it was made."""
         self.reconstructions, self.commands_regained = reconstructions, commands_regained
         self.changed_parts |= {change.part for change in reconstructions}
 
     def compute_totals(self) -> "Plan":
-        """Iterate over all drops once to validate, count and list them; returns this plan.
+        """Iterate over all dropped byte ranges once to validate, count and list them; returns this plan.
 
         Raises RefusedEdit if the drops are not in order, overlap, or exceed their part.
         """
@@ -159,7 +159,7 @@ class Plan:
         } | at_least  # fmt: skip
 
     def saved_json(self) -> dict[str, Any]:
-        """The fields about the result in a saved plan file: the totals, the listed drops and the notes."""
+        """The fields about the result in a saved plan file: the totals, the first dropped byte ranges and the notes."""
         return {**self.totals_json(), "dropped": self.listed_drops_json(), "notes": self.notes}
 
     def outcome_json(self, encode_key: EncodeKey) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Plan:
         }  # fmt: skip
 
     def unused_files_json(self) -> dict[str, list[dict[str, Any]]]:
-        """The files of the set that the output does not use, or an empty object if there are none."""
+        """The files of the AOF that the output does not use, as a JSON field, or an empty object if there are none."""
         files = [
             {"name": file.name, "keys": file.keys, "commands": file.commands, "bytes": file.size,
              "history": file.is_history}
@@ -180,7 +180,7 @@ class Plan:
         return {"unused_files": files} if files else {}
 
     def listed_drops_json(self) -> list[dict[str, Any]]:
-        """The first drops of the plan as JSON, with offsets in the files on disk."""
+        """The first dropped byte ranges of the plan as JSON, with offsets in the files on disk."""
         return [
             {"part": self.aof.parts[d.part].name, "start": span.start, "end": span.end, "commands": d.commands,
              "reason": d.reason}
@@ -235,7 +235,7 @@ class Plan:
             )
 
     def receipt_json(self, header: dict[str, Any], exchanged: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
-        """The receipt: the header, the totals, and the listed drops with the hash of the bytes around each."""
+        """The content of the receipt: header, totals, and the first dropped ranges with a hash of the bytes around."""
         return {
             **header,
             # A copy takes nothing away: the dropped bytes are still in the source.

@@ -31,7 +31,7 @@ class RdbKeys(NamedTuple):
 class KeyTotals:
     """The numbers of keys in the RDBs of an AOF before and after an edit, by index of the file in load order.
 
-    `is_counted` is false if the parts were not read from their start.
+    `is_counted` is false if the files were not read from their start.
     """
 
     by_part: dict[int, RdbKeys] = field(default_factory=dict)

@@ -52,7 +52,7 @@ def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool 
 class _OpenTransaction:
     """A transaction that has not ended yet while a file is read, with its number.
 
-    Its `drops` are held back until EXEC shows whether the transaction is left empty.
+    The byte ranges to drop in it (`drops`) are held back until EXEC shows whether the transaction is left empty.
     """
 
     tx: int
@@ -68,9 +68,9 @@ class _OpenTransaction:
 
 
 def first_of_transaction(tx: "array[int]", i: int, least: int = 0) -> int:
-    """The index in a batch of the first command of the transaction of command `i`, but at least `least`.
+    """Return the index, in a batch of commands, where the transaction that contains command `i` begins.
 
-    `tx` has the transaction number of each command of the batch.
+    The result is at least `least`. `tx` has the transaction number of each command of the batch.
     """
     while i > least and tx[i - 1] == tx[i]:
         i -= 1
@@ -148,7 +148,7 @@ class _TransactionScanner:
         return i
 
     def _drops_of_transaction(self, batch: RecordBatch, selected: set[int], first: int, end: int) -> Iterator[Drop]:
-        """Yield the drops of one transaction.
+        """Yield the byte ranges to drop in one transaction.
 
         `selected` are its commands to drop; its commands in this batch have the indexes `first` to `end` - 1.
         """
@@ -177,9 +177,9 @@ class _TransactionScanner:
             yield from self._close_transaction()
 
     def _close_transaction(self) -> Iterator[Drop]:
-        """Yield the held-back drops of an ended transaction that keeps its MULTI and EXEC.
+        """At the end of a transaction that keeps its MULTI and EXEC, yield the byte ranges to drop in it.
 
-        With `whole_transactions` all of its drops are yielded, or none.
+        They were held back until its end. With `whole_transactions` nothing is dropped, or everything.
         """
         if self.open_transaction and not self.whole_transactions:
             yield from (drop for drop in self.open_transaction.drops if drop.reason != EMPTY_TRANSACTION_REASON)
@@ -188,7 +188,7 @@ class _TransactionScanner:
         self.open_transaction = None
 
     def _multis_before(self, span: Span) -> list[Drop] | None:
-        """The drops of all MULTIs in a byte range before this batch; None if another command in the range is kept."""
+        """The byte ranges of all MULTIs in a range before this batch; None if another command in the range is kept."""
         multis: list[Drop] = []
         for batch in read_batches(self.source, command_table().names, span.start):
             for i in range(batch.count):

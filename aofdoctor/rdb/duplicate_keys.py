@@ -31,7 +31,7 @@ class DuplicateKey(NamedTuple):
 
 
 def find_duplicate_keys(source: Source, key_count: int | None) -> list[DuplicateKey]:
-    """Return the keys that occur more than once in the RDB at the start of `source`, in the order of their first.
+    """Return the keys that occur more than once in the RDB at the start of `source`, in order of first occurrence.
 
     `key_count` is the number of its keys, or None if it is unknown; it decides only how much memory is used.
     """
@@ -46,7 +46,7 @@ def _log2_bits(key_count: int | None) -> int:
 
 
 def _candidate_hashes(source: Source, log2_bits: int) -> set[int]:
-    """The hashes that the filter has met before: those of all duplicates, and few others."""
+    """Return the name hashes that occur twice by a Bloom filter: those of all duplicate keys, and a few others."""
     bits, candidates, mask = bytearray(1 << log2_bits - 3), set[int](), (1 << log2_bits) - 1
     for _, number in _hashed_keys(source):
         first, second = number & mask, number >> log2_bits & mask
@@ -72,7 +72,7 @@ def _exact_duplicates(source: Source, candidates: set[int]) -> list[DuplicateKey
 
 
 def _hashed_keys(source: Source) -> Iterator[tuple[tuple[ItemBatch, int], int]]:
-    """Yield ((batch, column index), hash of database and name) for every key; equal keys have equal hashes."""
+    """Yield ((batch of RDB items, index of the key in it), hash of database and name) for every key of an RDB."""
     items = ItemReader(source, verify=False, stop_at_window_end=True)
     for batch in items:
         columns, window = batch.columns, items.window
@@ -87,7 +87,7 @@ def _hashed_keys(source: Source) -> Iterator[tuple[tuple[ItemBatch, int], int]]:
 
 
 def _plain_name(data: bytes, start: int, end: int) -> bytes | None:
-    """The name between two offsets of a window; None if it is encoded, or not all of it is in the window."""
+    """Return the key name stored in data[start:end]; None if it is not all in `data`, or a number, or compressed."""
     if start < 0 or end > len(data):
         return None
     form = data[start]
@@ -99,7 +99,7 @@ def _plain_name(data: bytes, start: int, end: int) -> bytes | None:
 
 
 def _read_name(source: Source, span: Span) -> bytes:
-    """Read a name that is encoded as a number, compressed, long, or partly outside of the window."""
+    """Read the key name stored at `span` of an RDB from the file, in any encoding, up to _NAME_LIMIT bytes."""
     data = pread(source, min(span.size, _NAME_LIMIT), span.start)
     name = _plain_name(data, 0, span.size) if span.size <= len(data) else None
     return read_short_string(source, span, _NAME_LIMIT) if name is None else name

@@ -1,6 +1,6 @@
-"""The AUX fields that KeyDB writes between the keys: change stamps, and the expiries of members of sets.
+"""Read the AUX fields that KeyDB writes between the keys of an RDB: change stamps, and expiries of set or hash members.
 
-Redis and Valkey skip AUX fields that they do not know, so the keys load, and the member expiries are lost.
+Redis and Valkey skip AUX fields that they do not know, so they load the keys, but lose the expiries of members.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _NAME_HEAD = 64
 
 
 class MemberExpiry(NamedTuple):
-    """When one member of a key expires; `when` is in unix milliseconds, as KeyDB wrote it."""
+    """The expiry of one member of a set or hash in a KeyDB RDB; `when` is unix milliseconds as text."""
 
     db: int
     key: bytes
@@ -28,7 +28,7 @@ class MemberExpiry(NamedTuple):
 
 
 def keydb_field(source: Source, body: int) -> bytes:
-    """Return the name of the AUX field at a body offset if it belongs to KeyDB's keys, or an empty name."""
+    """Return the name of the AUX field at offset `body`, after its opcode, if KeyDB wrote it for a key; else b""."""
     head = pread(source, _NAME_HEAD, body)
     size = encoded_size(head)
     name = read_short_string(source, Span(body, body + size), _NAME_HEAD) if 0 < size <= len(head) else b""
@@ -36,12 +36,12 @@ def keydb_field(source: Source, body: int) -> bytes:
 
 
 def has_member_expiries(aux: dict[bytes, bytes]) -> bool:
-    """True if the AUX fields of an RDB include the expiry of a member."""
+    """Whether the AUX fields of an RDB include the expiry of a set or hash member, which only KeyDB writes."""
     return _MEMBER in aux
 
 
 def member_expiries(source: Source) -> Iterator[MemberExpiry]:
-    """Yield the member expiries of the RDB at the start of `source`, each with the key before it."""
+    """Yield the expiries of set and hash members in a KeyDB RDB; each belongs to the key before its AUX field."""
     last: tuple[int, bytes] = (0, b"")
     member = b""
     for batch in ItemReader(source, verify=False):
@@ -61,7 +61,7 @@ def _key_before(source: Source, item: object) -> tuple[int, bytes] | None:
 
 
 def _field(source: Source, body: int, end: int) -> tuple[bytes, bytes]:
-    """The name of an AUX field of KeyDB, and the start of its value."""
+    """Return (name, value) of the KeyDB AUX field from offset `body` to `end`; (b"", b"") if it is not KeyDB's."""
     name = keydb_field(source, body)
     value = body + encoded_size(pread(source, _NAME_HEAD, body))
     return name, read_short_string(source, Span(value, end), _MEMBER_MAX) if name else b""

@@ -1,8 +1,8 @@
-"""Explain why an argument's CRLF is not where its length says, if the bytes allow it.
+"""Explain why the length of a command argument in a damaged AOF is wrong: lost bytes or a changed text encoding.
 
-A value can have lost some bytes or a whole disk block, or its text encoding was
-changed, which makes every byte above 0x7f longer.  Only the bytes up to the
-next header are examined.  The results are notes for the report; no decision
+An argument can have lost some bytes or a whole disk block, or its text encoding
+was changed, which makes every byte above 0x7f longer.  Only the bytes up to the
+next RESP header are examined.  The results are notes for the report; no decision
 depends on them.
 """
 
@@ -19,7 +19,10 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 def encoding_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
-    """Describe how the text encoding of the argument was changed; empty if it was not, or is not known to be."""
+    """Describe how the text encoding of a damaged argument was changed, for the report; empty if it seems unchanged.
+
+    `diagnosis` is that of the command, with the defect MISSING_CRLF.
+    """
     value = _actual_value(window, diagnosis)
     if value is None or len(value) <= diagnosis.declared_length:
         return ""
@@ -31,7 +34,7 @@ def encoding_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
 
 
 def utf8_as_latin1(data: bytes) -> bytes | None:
-    """Undo a conversion from Latin-1 to UTF-8; None if the bytes cannot be the result of one."""
+    """Undo a conversion of bytes from Latin-1 to UTF-8; None if `data` cannot be the result of such a conversion."""
     try:
         return data.decode().encode("latin-1")
     except UnicodeError:
@@ -39,7 +42,10 @@ def utf8_as_latin1(data: bytes) -> bytes | None:
 
 
 def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
-    """Describe how many bytes the argument has lost, from the place of the next header; empty if unknown."""
+    """Describe how many bytes a damaged argument has lost, judged by where the next header is; empty if unknown.
+
+    `diagnosis` is that of the command, with the defect MISSING_CRLF.
+    """
     value = _actual_value(window, diagnosis)
     if value is None or len(value) == diagnosis.declared_length:
         return ""
@@ -51,9 +57,9 @@ def missing_bytes_note(window: ReadWindow, diagnosis: RecordDiagnosis) -> str:
 
 
 def block_edge_note(diagnosis: RecordDiagnosis) -> str:
-    """Name the disk block boundary at which a short argument goes wrong; empty if there is none.
+    """Describe the disk page boundary inside a damaged argument, where a block may be missing; empty if there is none.
 
-    Also empty for arguments over half a page: most of them cross a boundary by chance.
+    Also empty for arguments of more than half a page (2 KiB): most of them cross a boundary by chance.
     """
     at = diagnosis.end // PAGE_SIZE * PAGE_SIZE
     if (
@@ -66,7 +72,10 @@ def block_edge_note(diagnosis: RecordDiagnosis) -> str:
 
 
 def _actual_value(window: ReadWindow, diagnosis: RecordDiagnosis) -> bytes | None:
-    """Return the bytes of the argument up to the next header; None if none follows within _SEARCH_SIZE bytes."""
+    """Return the bytes from the start of a damaged argument to the next RESP header, whatever its declared length.
+
+    None if no header follows within _SEARCH_SIZE bytes.
+    """
     start = diagnosis.end - diagnosis.declared_length
     data = window.read(start, _SEARCH_SIZE)
     match = _NEXT_HEADER.search(data)

@@ -1,8 +1,8 @@
-"""Restore records in which an editor or a transfer has changed every bare LF to CRLF, and left each CRLF as it was.
+"""Restore AOF commands in which an editor or a transfer has changed each bare LF to CRLF, but kept each CRLF.
 
-The framing stays valid, but values are longer than their declared lengths.  A value is proven if it fits its length
-as it is, or after all of its CRLFs have become LFs.  If only some of them were bare LFs, the length does not say
-which ones: such a value is not provable.
+The RESP headers stay valid, but arguments are longer than their declared lengths.  The original of an argument is
+proven if it fits its length as it is, or after all of its CRLFs have become LFs.  If only some of them were bare LFs,
+the length does not show which ones: the original of such an argument is not provable.
 """
 
 import re
@@ -15,16 +15,16 @@ _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n")
 _NEXT_VALUE = re.compile(rb"\$[0-9]{1,18}\r\n")
 _NEXT_RECORD = re.compile(rb"\*[0-9]{1,18}\r\n\$|#|\Z")
 _RECORD_INSIDE = re.compile(rb"\r\n\*[0-9]{1,18}\r\n\$[0-9]{1,18}\r\n")
-_CANDIDATES_MAX = 64  # places at which a value may end that are examined
-_NEXT_SIZE_MAX = 24  # bytes after a value that show what follows it
+_CANDIDATES_MAX = 64  # the most possible ends of an argument that are examined
+_NEXT_SIZE_MAX = 24  # bytes after an argument that show whether another argument or a record follows
 
 
 class IncompleteData(Exception):
-    """The bytes end before the record does, and the file has more."""
+    """The given bytes end inside a command, and the caller must pass more bytes of the file."""
 
 
 class _Value(NamedTuple):
-    """The bytes of a value in the changed record; `added` counts its CRs that the change has added."""
+    """The range of a command argument in the changed bytes, and the number of CRs that the change added to it."""
 
     start: int
     end: int
@@ -32,11 +32,11 @@ class _Value(NamedTuple):
 
 
 class ChangedRecord(NamedTuple):
-    """A record of `source_size` bytes, as far as its original form is known.
+    """A command in which bare LFs became CRLFs: its size in the file (`source_size`) and the ranges of its arguments.
 
-    `values` are the arguments in order.  `is_provable` is false if the declared length of a value fits only if some of
-    its CRLFs were bare LFs.  `has_end` is false if such a value may end at several places; then `source_size` is where
-    the parsing stopped.
+    `values` are the arguments in order.  `is_provable` is false if only some of the CRLFs of an argument were bare LFs,
+    because it is unknown which.  `has_end` is false if such an argument may end at several places; then `source_size`
+    is where the parsing stopped.
     """
 
     source_size: int
@@ -46,12 +46,12 @@ class ChangedRecord(NamedTuple):
 
     @property
     def added(self) -> int:
-        """The number of CRs that the change has added to the record."""
+        """The number of CRs that the change has added to the command."""
         return sum(value.added for value in self.values)
 
 
 def parse_changed_record(data: bytes, is_end_of_file: bool) -> ChangedRecord | None:
-    """Parse the record at the start of `data`; None if changed line ends do not explain it.
+    """Parse the command at the start of `data`, in which bare LFs may have become CRLFs; None if that does not fit.
 
     Raises IncompleteData if more bytes are needed, unless `data` reaches to the end of the file.
     """
@@ -78,7 +78,11 @@ def parse_changed_record(data: bytes, is_end_of_file: bool) -> ChangedRecord | N
 def _find_values(
     data: bytes, start: int, length: int, has_next: bool, is_end_of_file: bool
 ) -> tuple[list[_Value], list[_Value]]:
-    """(proven, ambiguous) readings of the value at `start`: of the latter only some CRLFs were bare LFs."""
+    """Find where the argument of declared `length` at data[start:] can end; return (proven, ambiguous) possibilities.
+
+    A possibility is proven if none or all CRLFs of the argument were bare LFs, and ambiguous if only some were.
+    `has_next`: another argument follows in the command.
+    """
     _require_complete(data, start + length + 2, is_end_of_file)
     pattern, proven, ambiguous = _NEXT_VALUE if has_next else _NEXT_RECORD, list[_Value](), list[_Value]()
     counted_to, crlfs, candidates = start, 0, 0
@@ -86,14 +90,14 @@ def _find_values(
     while end >= 0:
         crlfs += data.count(b"\r\n", counted_to, end)
         counted_to, added = end, end - start - length
-        if added > crlfs:  # Each further line adds more bytes than it can have gained.
+        if added > crlfs:  # A later end is no solution: each line is longer than the one CR that it can have gained.
             break
         _require_complete(data, end + 2 + _NEXT_SIZE_MAX, is_end_of_file)
         if pattern.match(data, end + 2):
             candidates += 1
             if candidates > _CANDIDATES_MAX:
                 return [], []
-            # The change leaves no bare LF.  A value with records in it has a wrong length instead.
+            # The change leaves no bare LF.  If the argument contains records, its length is wrong for another reason.
             is_possible = not added or (
                 data.count(b"\n", start, end) == crlfs and not _RECORD_INSIDE.search(data, start, end)
             )
@@ -113,14 +117,14 @@ def _require_complete(data: bytes, size: int, is_end_of_file: bool) -> None:
 
 
 class BareLineFeeds:
-    """The reversal of the change for one record (a Transform of patched_source.py)."""
+    """Restores a command in which bare LFs became CRLFs (a Transform of patched_source.py)."""
 
     def undo(self, data: bytes) -> bytes:
-        """Return the original bytes of a record that `parse_changed_record` has proven."""
+        """Return the original bytes of a command; `parse_changed_record` must have proven that they are known."""
         return b"".join(original for _, original in self._segments(data))
 
     def source_offset(self, data: bytes, offset: int) -> int:
-        """Map an offset in the original record to the changed one."""
+        """Map an offset in the original command to the offset in its changed bytes `data`."""
         at = 0
         for source_size, original in self._segments(data):
             if offset < len(original):
@@ -130,7 +134,10 @@ class BareLineFeeds:
         return at
 
     def _segments(self, data: bytes) -> list[tuple[int, bytes]]:
-        """(size in the changed record, original bytes) of the values that were changed, and of the bytes between."""
+        """Divide a changed command into segments: each argument that was changed, and the bytes between those.
+
+        Returns (size in the changed bytes, original bytes) of each segment.
+        """
         record = parse_changed_record(data, is_end_of_file=True)
         assert record is not None, "the record has been parsed before"
         segments, at = list[tuple[int, bytes]](), 0

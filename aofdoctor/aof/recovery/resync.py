@@ -1,11 +1,11 @@
-"""Classify damage in an AOF and find the next record after it (resynchronisation).
+"""Classify damage in an AOF, and find the next record (command or annotation) after it.
 
-An AOF has no blocks and no checksums, and a value can contain RESP.  The place
-where records begin again is therefore a guess, and it is labelled as one.  A
+An AOF has no blocks and no checksums, and an argument can contain RESP.  The
+offset where records begin again is therefore a guess, and is reported as one.  A
 candidate is accepted if it is a complete record with a known command name, or
 with any name if another complete command follows at once.  If the file seems to
-end inside a payload, the payload could be a truncated value that contains RESP,
-so a candidate must then begin a run of records.
+end inside an argument, the candidate could be part of that argument, so it must
+then begin a run of _RUN_RECORDS records.
 
 The work is bounded.  In a hostile file every byte can begin a record that fails
 far away, so the search has a budget of arguments and bytes that grows with the
@@ -36,24 +36,25 @@ _CANDIDATE_MAX = 21 + 21 + RENAMED_NAME_MAX
 _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
 # A header in which only the mark or the line end is wrong.
 _LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
-_LOOSE_ARGS_MAX = 1 << 10
+_LOOSE_ARGS_MAX = 1 << 10  # the most arguments of a command in which one wrong byte is searched
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _RUN_RECORDS = 8  # complete records that make a run
-_VALUE_MAX = 1 << 20  # bytes of records up to which they can be the content of a value
+_VALUE_MAX = 1 << 20  # a longer run of records is never taken for the content of an argument
 _VALUE_READ_SIZE = 1 << 16
 _NO_NAMES = ScanNames([])
-_WORK_FREE = 1 << 20  # the initial budget, in arguments or blocks of 64 bytes
-_WORK_PER_BYTE = 16
-_NULS_MIN = 64  # NUL bytes from which a run is taken for lost data, not for part of a value
+_WORK_FREE = 1 << 20  # the initial budget of a search for the next record, in arguments or blocks of 64 bytes
+_WORK_PER_BYTE = 16  # added to the budget for each byte that the search has passed
+_NULS_MIN = 64  # a run of at least this many NUL bytes is lost data, a shorter one can be part of an argument
 _NULS_SEARCH_MAX = 1 << 20
 
 
 def damage_at(
     source: Source, offset: int, known_names: Container[bytes], budget: RdbSearchBudget | None = None
 ) -> Damage:
-    """Classify the damage at `offset`, where no complete record begins, and find its end.
+    """Classify the damage at `offset` of an AOF file, where no complete record begins, and find its end.
 
-    A whole RDB is a damage of its own, and so are bytes before one at the start; failed walks share `budget`.
+    `known_names` are command names in lower case.  A complete RDB in the damage becomes a Damage of its own, and so do
+    the bytes before it.  `budget` limits the attempts to parse an RDB in this file.
     """
     budget = budget or RdbSearchBudget()
     if rdb := walk_embedded_rdb(source, offset, budget):
@@ -76,10 +77,11 @@ def damage_at(
 
 
 def find_record(source: Source, start: int, known_names: Container[bytes], run: bool = False) -> int | None:
-    """Return the offset of the first credible record at or after `start`, or None.
+    """Return the offset of the first credible command (or its timestamp) at or after `start` of an AOF file, or None.
 
-    With `run`, a record must begin a run: _RUN_RECORDS complete records, or
-    fewer if the file ends right after them.
+    Credible means complete, and either in `known_names` or followed by another
+    complete command.  With `run`, it must also begin a run of _RUN_RECORDS complete
+    records, or fewer if the file ends right after them.
     """
     outer, inner = ReadWindow(source), ReadWindow(source)
     at, budget = start, _WORK_FREE
@@ -107,7 +109,10 @@ def find_record(source: Source, start: int, known_names: Container[bytes], run: 
 
 
 def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
-    """Return the end of a record in which only a mark or a line end is wrong, if more records follow; else None."""
+    """Return the end of the command at `offset` if only a `*`, `$` or CRLF in it is wrong and more records follow.
+
+    None otherwise.
+    """
     at, left = offset, 1
     while left:
         match = _LOOSE_HEADER.match(window.read(at, 24))
@@ -125,13 +130,14 @@ def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
 
 
 def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | None:
-    """Return the end of the value that contains the records at `start`, or None if they are real records.
+    """Return the end of the argument that contains the records at `start`, or None if they are real records.
 
-    The records are the content of a value in three cases.  A bulk header is
-    right before them, with CRLF where its length ends.  Or they end with an
-    additional CRLF before the next record or argument: the value's own header is
-    lost.  Or they break off before the end of an argument that lacks its CRLF.
-    A run longer than _VALUE_MAX bytes counts as real records.
+    An argument of a command can contain RESP that looks like records.  That is so in
+    three cases.  A header such as $123 is right before them, with CRLF where its
+    length ends.  Or they end with an additional CRLF before the next record or
+    argument: the argument's own header is lost.  Or they break off before the end of
+    an argument that lacks its CRLF (`diagnosis`).  A run of more than _VALUE_MAX bytes
+    counts as real records.
     """
     before = _VALUE_HEADER.search(pread(source, min(32, start), max(0, start - 32)))
     declared_end = start + int(before[1]) if before else start
@@ -148,7 +154,7 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | 
 
 
 def _run_end(source: Source, start: int) -> int | None:
-    """Return the end of the complete records from `start`; None if the run is longer than _VALUE_MAX bytes."""
+    """Return the offset after the run of complete records at `start` of a file; None if it exceeds _VALUE_MAX bytes."""
     columns, at, size = ScanColumns(1 << 12), start, 1 << 12
     while at - start < _VALUE_MAX:
         data = pread(source, size, at)
@@ -172,7 +178,7 @@ def _begins_run(window: ReadWindow, offset: int) -> bool:
 
 
 def _begins_record(window: ReadWindow, offset: int) -> bool:
-    """Whether a complete command begins at an offset, after any annotations."""
+    """Whether a complete command begins at `offset` of an AOF file, possibly after a few annotations."""
     for _ in range(_RUN_RECORDS):
         if not window.has_byte_at(offset):
             return False
@@ -184,14 +190,17 @@ def _begins_record(window: ReadWindow, offset: int) -> bool:
 
 
 def _with_timestamp(window: ReadWindow, start: int, place: int) -> int:
-    """Return the offset of the timestamp annotation right before a record, or of the record if it has none."""
+    """Return the offset of the #TS annotation right before the command at `place`, or `place` if there is none.
+
+    The annotation must begin at or after `start`.
+    """
     from_ = max(start, place - 32)
     match = _TIMESTAMP.search(window.read(from_, place - from_))
     return from_ + match.start() if match else place
 
 
 def _source_end(window: ReadWindow, offset: int) -> int:
-    """Return the size of the source; a pipe is read to its end."""
+    """Return the size of the file; a pipe is read to its end, from `offset` on."""
     if window.source.size is not None:
         return window.source.size
     while window.has_byte_at(offset):
@@ -236,7 +245,7 @@ def _classify(
 
 
 def _classify_argument(window: ReadWindow, diagnosis: RecordDiagnosis, where: str) -> tuple[DamageKind, str]:
-    """Classify an argument that is not followed by CRLF."""
+    """Return (kind of damage, note) for a command with an argument that is not followed by CRLF."""
     before, here = window.read(diagnosis.end - 1, 2)
     if here == 0x0A and before != 0x0D:
         return DamageKind.LINE_ENDS, where
@@ -256,7 +265,10 @@ def _classify_short_read(diagnosis: RecordDiagnosis, end: int, to_eof: bool) -> 
 
 
 def _find_nuls(window: ReadWindow, offset: int, end: int, bad_offset: int) -> Span | None:
-    """Return the run of NUL bytes around the first wrong byte, or else the first long one before `end`; or None."""
+    """Return the range of the NUL bytes around `bad_offset`, the first wrong byte of a damage from `offset` to `end`.
+
+    If that byte is not NUL, the first run of at least _NULS_MIN NULs in the damage; None if there is none.
+    """
     if window.read(bad_offset, 1) == b"\0":
         start = bad_offset
     else:
@@ -276,7 +288,7 @@ def _find_nuls(window: ReadWindow, offset: int, end: int, bad_offset: int) -> Sp
 
 
 def _find(window: ReadWindow, start: int, end: int, needle: bytes) -> int:
-    """Return the offset of the first `needle` in [start, end), or -1."""
+    """Return the offset in the file of the first `needle` from `start` up to `end`, or -1."""
     at = start
     while at < end and (piece := window.read(at, min(ReadWindow.SIZE, end - at))):
         index = piece.find(needle)

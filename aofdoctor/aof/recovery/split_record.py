@@ -1,7 +1,7 @@
-"""Join a record that ends one file and continues at the start of the next.
+"""Join a record that begins at the end of one AOF file and continues at the start of the next file.
 
-A server that cannot complete a write, and opens the next incremental file then, leaves such a record.  The joined
-bytes prove it: they are exactly one record, and whole records follow it.
+A server leaves such a record if it cannot complete a write, and then opens the next incremental file.  The joined
+bytes prove it: they are exactly one record, and complete records follow it.
 """
 
 import re
@@ -15,7 +15,7 @@ _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,18}\r\n")
 
 
 class JoinedSource:
-    """A Source that presents a range of one source, followed by all bytes of another."""
+    """A Source that presents the range `head` of one source, followed by all bytes of another."""
 
     def __init__(self, first: Source, head: Span, second: Source) -> None:
         assert second.size is not None, "a pipe has no next file"
@@ -23,7 +23,7 @@ class JoinedSource:
         self.size: int | None = head.size + second.size
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill `view` from `offset`, at most to the end of the range, and return the number of bytes."""
+        """Read bytes at `offset` of the joined sources into `view`, from one of the two; return their number."""
         if offset >= self.head.size:
             return self.second.readinto(view, offset - self.head.size)
         return self.first.readinto(view[: self.head.size - offset], self.head.start + offset)
@@ -33,7 +33,10 @@ class JoinedSource:
 
 
 def find_rest_of_record(first: Source, head: Span, second: Source) -> int:
-    """Return how many bytes at the start of `second` complete the record at the end of `first`; 0 if none do."""
+    """Return how many bytes at the start of the file `second` complete the record in the range `head` of `first`.
+
+    0 if they do not form exactly one record that is followed by another one or by the end of the file.
+    """
     source = JoinedSource(first, head, second)
     window = ReadWindow(source)
     record = diagnose_record(window, 0)

@@ -1,10 +1,10 @@
-"""Undo text-mode damage: line ends or a text encoding that a transfer or an editor changed.
+"""Undo text-mode damage in an AOF: line ends or a text encoding that a transfer or an editor changed.
 
-Each kind of damage is a TextModeDamage, which finds runs of complete records in
-their original form at the beginning of some bytes.  The changes LF to CRLF and
-Latin-1 to UTF-8 have an exact inverse, and the lengths in the records prove it.
-The change CRLF to LF can be undone if the length of a value shows that it lost
-no CR, or one for each of its LFs.
+Each kind of damage is a TextModeDamage, which restores runs of complete records
+(commands and annotations).  The changes LF to CRLF and Latin-1 to UTF-8 have an
+exact inverse, and the declared lengths of the arguments prove the result.  The
+change CRLF to LF can be undone if the declared length of an argument shows that
+it lost no CR, or one for each of its LFs.
 """
 
 import re
@@ -22,14 +22,14 @@ _HEADER = re.compile(rb"([*$])([0-9]{1,18})\n")
 _ARGUMENT = re.compile(rb"\$[0-9]{1,18}\n")
 _RECORD = re.compile(rb"\*[0-9]{1,18}\n\$|#TS:[0-9]{1,20}\n|\Z")
 _STAMP = re.compile(rb"(#TS:[0-9]{1,20})\n")
-_LOOKAHEAD_RECORDS = 64  # records that must follow if a value could end at two places
-_LOST_CRS_MAX = 1 << 10  # the maximum number of lost CRs of one value
+_LOOKAHEAD_RECORDS = 64  # records that must follow an argument with two possible ends, to choose one of these
+_LOST_CRS_MAX = 1 << 10  # the maximum number of lost CRs of one argument
 
 
 class RestoredRun(NamedTuple):
-    """A run of complete records: `source_size` damaged bytes are `size` original ones.
+    """Adjacent complete records that text-mode damage changed: their size in the file and their original size.
 
-    `size` is 0 for a record if its original form cannot be determined.
+    `size`, the original size, is 0 for a record if its original form cannot be determined.
     """
 
     source_size: int
@@ -38,11 +38,12 @@ class RestoredRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextModeDamage:
-    """A way in which bytes were changed, and its reversal (a Transform of patched_source.py).
+    """One kind of text-mode change, such as LF to CRLF, and its reversal (a Transform of patched_source.py).
 
     `header_pattern` matches the first bytes of damage of this kind.  `find_runs`
-    yields the runs at the beginning of some bytes.  `undo` returns the original
-    bytes of a run; `source_offset` maps an offset in them to the damaged bytes.
+    yields the runs of records that it can restore at the start of damaged bytes.
+    `undo` returns the original bytes of a run; `source_offset` maps an offset in the
+    original bytes to the damaged bytes.
     """
 
     reason: str
@@ -55,7 +56,10 @@ class TextModeDamage:
 def _runs_by_inverse(damage: Callable[[bytes], bytes], undo: Callable[[bytes], bytes | None]) -> Callable[
     [bytes], Iterator[RestoredRun]
 ]:  # fmt: skip
-    """Return a `find_runs` for a change with an exact inverse: undo it, then scan for records."""
+    """Return the `find_runs` function of a change with an exact inverse: it undoes the change, then scans for records.
+
+    `damage` applies the change to bytes; `undo` reverses it, or returns None if it cannot have happened.
+    """
 
     def run(data: bytes) -> Iterator[RestoredRun]:
         plain = undo(data)
@@ -72,7 +76,7 @@ def _runs_by_inverse(damage: Callable[[bytes], bytes], undo: Callable[[bytes], b
 
 
 def _undo_utf8(data: bytes) -> bytes | None:
-    """Undo UTF-8 for bytes that can end inside a character; None if they are not UTF-8 of Latin-1."""
+    """Convert UTF-8 to Latin-1, without an incomplete character at the end; None if `data` is not UTF-8 of Latin-1."""
     complete = len(data)
     while complete and complete > len(data) - 4 and data[complete - 1] >= 0x80:
         complete -= 1
@@ -90,7 +94,7 @@ def _to_utf8(data: bytes) -> bytes:
 
 
 def _strip_cr(data: bytes) -> bytes | None:
-    """Replace CRLF with LF; None if an LF has no CR, because the change leaves none of these."""
+    """Replace CRLF with LF; None if `data` has an LF without a CR, because then LF was not changed to CRLF."""
     data = data.removesuffix(b"\r")
     return None if data.count(b"\n") != data.count(b"\r\n") else data.replace(b"\r\n", b"\n")
 
@@ -100,7 +104,7 @@ def _add_cr(data: bytes) -> bytes:
 
 
 def _lf_runs(data: bytes) -> Iterator[RestoredRun]:
-    """Yield runs of one record, for bytes in which every CRLF has become LF."""
+    """Yield the records at the start of bytes in which every CRLF has become LF, each as a RestoredRun."""
     at = 0
     while at < len(data):
         parsed = _lf_record(data, at)
@@ -122,7 +126,11 @@ def _lf_undo(data: bytes) -> bytes:
 
 
 def _lf_record(data: bytes, at: int, lookahead_depth: int = 3) -> tuple[int, bytes] | None:
-    """Return (end, original record); the record is empty if it is ambiguous.  None if no complete record is at `at`."""
+    """Parse the record at data[at:], in which every CRLF has become LF; return (its end in `data`, its original bytes).
+
+    The original bytes are empty if they are ambiguous.  None if no complete record is at `at`.  `lookahead_depth`
+    limits how deep the records that follow are examined to decide where an argument ends.
+    """
     if stamp := _STAMP.match(data, at):
         return stamp.end(), stamp[1] + b"\r\n"
     head = _HEADER.match(data, at)
@@ -134,7 +142,10 @@ def _lf_record(data: bytes, at: int, lookahead_depth: int = 3) -> tuple[int, byt
 
 
 def _lf_arguments(data: bytes, at: int, count: int, lookahead_depth: int, out: list[bytes]) -> int | None:
-    """Return the end of `count` arguments, or None; their original form is appended to `out`, b"" if ambiguous."""
+    """Parse `count` arguments at data[at:], in which every CRLF has become LF; return their end in `data`, or None.
+
+    The original bytes of each argument are appended to `out`, or b"" if they are ambiguous.
+    """
     for left in range(count - 1, -1, -1):
         head = _HEADER.match(data, at)
         if not head or head[1] != b"$":
@@ -151,7 +162,7 @@ def _lf_arguments(data: bytes, at: int, count: int, lookahead_depth: int, out: l
 
 
 def _continues(data: bytes, at: int, left: int, lookahead_depth: int) -> bool:
-    """True if the remaining arguments are at `at`, followed by a run of records or the end of the data."""
+    """Whether `left` more arguments are at data[at:], followed by _LOOKAHEAD_RECORDS records or the end of the data."""
     end = _lf_arguments(data, at, left, lookahead_depth, [])
     for _ in range(_LOOKAHEAD_RECORDS):
         if end is None or end >= len(data):
@@ -169,10 +180,10 @@ def _lf_argument(value: bytes, size: bytes) -> bytes:
 
 
 def _lf_ends(data: bytes, head: re.Match[bytes], after: re.Pattern[bytes]) -> set[int]:
-    """Return the possible ends of the value after a header, so that `after` matches the bytes behind it.
+    """Return the possible ends of the argument after its header `head`, if every CRLF in `data` has become LF.
 
-    First it is assumed that the value lost no CR, or one for each of its LFs; if
-    neither fits, that it lost some.
+    At each, an LF and bytes that match `after` follow.  First it is assumed that the
+    argument lost no CR, or one for each of its LFs; if neither fits, that it lost some.
     """
     start, end = head.end(), head.end() + int(head[2])
     ends = {at for at in (end, _end_if_all_crs_lost(data, start, end)) if _ends_at(data, at, after)}
@@ -184,19 +195,19 @@ def _ends_at(data: bytes, at: int, after: re.Pattern[bytes]) -> bool:
 
 
 def _end_if_all_crs_lost(data: bytes, start: int, end: int) -> int:
-    """Return the end of a value if each of its LFs was a CRLF, so that it is one byte shorter for each."""
+    """Return the end of the argument at data[start:end] if each LF in it was a CRLF: one byte earlier for each LF."""
     at, left = start, end - start
     while left > 0:
         lf = data.find(b"\n", at, at + left)
         if lf < 0:
             return at + left
-        left -= lf + 2 - at  # two bytes for this one
+        left -= lf + 2 - at  # the LF counts as two bytes, because it was CRLF
         at = lf + 1
     return at
 
 
 def _ends_if_some_crs_lost(data: bytes, start: int, end: int, after: re.Pattern[bytes]) -> Iterator[int]:
-    """Yield the ends of a value that are possible if some of its LFs were CRLFs."""
+    """Yield the possible ends of the argument at data[start:end] if some of its LFs were CRLFs, the latest first."""
     top = min(end, len(data) - 1)
     inside = data.count(b"\n", start, top)
     for at in range(top, max(start, end - _LOST_CRS_MAX) - 1, -1):

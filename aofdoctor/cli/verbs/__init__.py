@@ -1,5 +1,5 @@
-"""The verbs, one module each, in the groups `look`, `rescue`, `convert` and `prove`.
+"""The verbs (subcommands) of aofdoctor, one module each, in the groups `look`, `rescue`, `convert` and `prove`.
 
-A verb may import options, console, views and every lower package, but no other verb; `demo` imports the verbs that it
-runs when it runs them.  Printing that takes more than a few lines does not belong here: see `views`.
+A verb may import the rest of cli and every lower package, but no other verb, except that `demo` runs other verbs.
+Printing that takes more than a few lines does not belong here: see `views`.
 """

@@ -1,6 +1,6 @@
-"""The keys of an RDB base as text and JSON, for `log`, `diff` and `show`: fields, and a preview of the value.
+"""Format the keys of an RDB base as text or JSON, for the output of `log`, `diff` and `show`.
 
-`log` and `diff` print a key on one line with the first words of its value; `show` prints one key in full.
+`log` and `diff` print a key on one line with the first strings ("words") of its value; `show` prints one key in full.
 """
 
 import json
@@ -17,13 +17,13 @@ from aofdoctor.rdb.opcodes import Opcode
 
 BASE_COMMAND = "(base)"
 COMPRESSED_NOTE = "the RDB is compressed: places in it are those of the bytes that come out of it"
-_CODE_MAX = 64  # bytes of a library's code in a line
+_CODE_MAX = 64  # bytes of a function library's code in a line
 _quoted = json.encoder.encode_basestring_ascii
 _NAME_MAX = 1 << 12  # bytes of a key's name in a line of text
 
 
 def preview_words(key: BaseKey) -> Iterator[bytes]:
-    """The first words of a key's value, each truncated, and "..." if the value has more or cannot be decoded."""
+    """Yield the first strings in the value of an RDB key, each truncated, and "..." if it has more or is corrupt."""
     if key.preview:
         yield from key.preview[1:]
         return
@@ -35,7 +35,7 @@ def preview_words(key: BaseKey) -> Iterator[bytes]:
 
 
 def truncate(word: String, limit: int) -> bytes:
-    """The word if it has at most `limit` bytes, otherwise its first `limit` bytes and "..."."""
+    """Return a string of an RDB unchanged if it has at most `limit` bytes, else its first `limit` bytes and "..."."""
     if len(word) <= limit:
         return word.read() if isinstance(word, LargeString) else word
     prefix = word.read(limit) if isinstance(word, LargeString) else word[:limit]
@@ -43,7 +43,7 @@ def truncate(word: String, limit: int) -> bytes:
 
 
 def key_summary(key: BaseKey) -> str:
-    """The type, the name and a preview of the value of a key, as text."""
+    """Format an RDB key for a line of text: its type, its name and the first strings of its value."""
     preview = key.preview
     if preview is None or len(preview[0]) > _NAME_MAX:
         preview = [truncate(key.name, _NAME_MAX), *preview_words(key)]
@@ -51,13 +51,13 @@ def key_summary(key: BaseKey) -> str:
 
 
 def key_note(key: BaseKey) -> str:
-    """The remark after a key in text: whether it was found after damage, and when it expires."""
+    """Return the remark that follows an RDB key in a line of text: its origin (base, or after damage) and expiry."""
     expire, origin = key.key.expire_ms, "found after damage: a guess" if key.guess else "there at the rewrite"
     return f"  <- {origin}" + (f", expires {text.format_time(expire // 1000)}" if expire != -1 else "")
 
 
 def write_key_json(key: BaseKey, out: BinaryIO) -> None:
-    """Write a key as one JSON object with the fields of `key_summary_json`.
+    """Write an RDB key as one JSON object, on a line of `log --json`, with the fields of `key_summary_json`.
 
     The text is assembled without json.dumps, because a base can have millions of keys.
     """
@@ -75,7 +75,7 @@ def write_key_json(key: BaseKey, out: BinaryIO) -> None:
 
 
 def _json_word(data: bytes) -> str:
-    """Bytes as json.dumps(bytes_to_json(data)) writes them, faster for UTF-8."""
+    """Return json.dumps(bytes_to_json(data)), computed faster for UTF-8."""
     try:
         return _quoted(data.decode())
     except UnicodeDecodeError:
@@ -87,17 +87,17 @@ def _or_null(number: int | None) -> str:
 
 
 def key_summary_json(key: BaseKey) -> dict[str, Any]:
-    """The JSON object of a key in one line of `diff --json`; `args` holds the first words of the value."""
+    """Return the JSON object of an RDB key for a line of `diff --json`; `args` holds the first strings of its value."""
     return key_fields(key) | {"args": [bytes_to_json(word) for word in preview_words(key)]}
 
 
 def library_summary(code: String | None) -> str:
-    """A library of functions as text, with the beginning of its code."""
+    """Format a function library of an RDB (FUNCTION LOAD) for a line of text, with the beginning of its code."""
     return f"{BASE_COMMAND} function {text.quote(truncate(code or b'', _CODE_MAX))}"
 
 
 def library_json(part: str, item: OpcodeItem, code: String | None) -> dict[str, Any]:
-    """The JSON object of a library of functions in one line of `diff --json`."""
+    """Return the JSON object of a function library of an RDB for a line of `diff --json`; `part` is the file name."""
     return {
         "part": part, "offset": item.span.start, "size": item.span.size, "n": None, "db": None, "time": None,
         "time_kind": None, "tx": None, "cmd": BASE_COMMAND, "args": [bytes_to_json(truncate(code or b"", _CODE_MAX))],
@@ -106,7 +106,7 @@ def library_json(part: str, item: OpcodeItem, code: String | None) -> dict[str, 
 
 
 def key_fields(key: BaseKey) -> dict[str, Any]:
-    """The JSON fields of a key without its value; `args` is empty."""
+    """Return the JSON fields of an RDB key without its value: `args`, for the value, is empty."""
     item = key.key
     return {
         "part": key.part, "offset": item.start, "size": item.end - item.start, "n": None,
@@ -119,8 +119,8 @@ def key_fields(key: BaseKey) -> dict[str, Any]:
 
 # -- one key in full --
 
-_DETAIL_WORDS_MAX = 64  # words of a value that `show` prints, in a pipe too
-_DETAIL_WORD_SIZE_MAX = 200  # bytes of each
+_DETAIL_WORDS_MAX = 64  # strings of a value that `show` prints, on a terminal and in a pipe
+_DETAIL_WORD_SIZE_MAX = 200  # bytes of each of these strings that are printed
 _OPCODES: dict[int, str] = {
     Opcode.EOF: "the end, and the checksum",
     Opcode.SELECTDB: "SELECTDB: the database of the keys that follow",
@@ -134,18 +134,18 @@ _OPCODES: dict[int, str] = {
 
 
 def describe_opcode(item: OpcodeItem) -> str:
-    """Describe an RDB item that is not a key."""
+    """Describe an RDB item that is not a key, such as SELECTDB or AUX, in a few words for the user."""
     return _OPCODES.get(item.kind, f"opcode {item.kind}" if item.kind < 256 else "bytes of a type that is not read")
 
 
 def key_detail_json(key: BaseKey) -> dict[str, Any]:
-    """The JSON object of `show --json` for a key of a base."""
+    """Return the JSON object of `show --json` for an RDB key; its field `more`: `args` is not the whole value."""
     shown, more = _first_words(key)
     return key_fields(key) | {"args": [bytes_to_json(word) for word in shown], "more": more, "type_byte": key.key.type}
 
 
 def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
-    """The lines of `show` for a key of a base, without the hex dump of its bytes; `name` is the name of its part."""
+    """Yield the lines of `show` for an RDB key, without the hex dump of its bytes; `name` is the name of its file."""
     item = key.key
     start, end = text.format_offset(item.start), text.format_offset(item.end)
     yield f"{name}@{start}  {text.format_size(item.end - item.start)}, ends at {end}"
@@ -165,7 +165,7 @@ def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
 
 
 def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:
-    """(the first words of a value, each truncated; True if the value has more or cannot be decoded further)."""
+    """Return (the first strings in the value of an RDB key, each truncated; whether it has more or is corrupt)."""
     shown_words: list[bytes] = []
     for word in key.words():
         if isinstance(word, CorruptValue) or len(shown_words) == _DETAIL_WORDS_MAX:

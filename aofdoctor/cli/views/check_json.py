@@ -1,4 +1,4 @@
-"""The JSON object of `check --json`: parts, verdicts of server versions and findings."""
+"""Build the JSON object that `check --json` prints: files of the AOF, verdicts of server versions, and findings."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from aofdoctor.server.verdict import Verdict
 
 
 def report_to_json(report: Report, findings: list[Finding], advice: CheckAdvice) -> dict[str, Any]:
-    """The object that `check --json` prints; its fields are a contract."""
+    """Return the JSON object that `check --json` prints; scripts depend on the names of its fields."""
     return {
         "path": report.aof.path,
         "layout": report.aof.layout,
@@ -77,7 +77,7 @@ def _part_json(part: PartReport) -> dict[str, Any]:
 
 
 def _history_part_json(part: AofPart) -> dict[str, Any]:
-    """A history file, which check lists and does not read."""
+    """Return the JSON object of a history file of the manifest, which `check` lists but does not read."""
     return {
         "name": part.name, "type": part.type, "exists": part.exists, "size": part.size, "commands": None,
         "annotations": None, "preamble": None, "first_time": None, "last_time": None, "ok_up_to": None, "damage": [],
@@ -85,7 +85,10 @@ def _history_part_json(part: AofPart) -> dict[str, Any]:
 
 
 def _neighbour_json(neighbour: Neighbour) -> dict[str, Any]:
-    """A file beside the AOF: what it holds; `kind` is empty, nuls, rdb, aof, unknown or unread."""
+    """Return the JSON object of a file next to the AOF, with its contents, for `check --json`.
+
+    The field `kind` is empty, nuls, rdb, aof, unknown or unread.
+    """
     content = neighbour.content
     return {
         "path": str(neighbour.path), "kind": content.kind, "size": content.size, "keys": content.keys,
@@ -102,7 +105,10 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _replay_error_json(error: ReplayError) -> dict[str, Any]:
-    """Commands that fail at replay in some versions for one reason; the place is that of the first."""
+    """Return the JSON object of the commands that fail for one reason when a server loads the AOF.
+
+    The fields part, start and end describe the first of these commands.
+    """
     return {
         "code": error.code, "reason": error.reason, "servers": list(error.versions), "count": error.count,
         "part": error.part, "start": error.span.start, "end": error.span.end,
@@ -110,7 +116,10 @@ def _replay_error_json(error: ReplayError) -> dict[str, Any]:
 
 
 def _unknown_json(unknown: UnknownName) -> dict[str, Any]:
-    """A command or annotation that a judged version does not know; `cmd` is its name in upper case."""
+    """Return the JSON object of a command or annotation that a server version does not know.
+
+    The field `cmd` is its name in upper case.
+    """
     name = text.escape(unknown.name)
     return {
         "name": name, "cmd": name.upper(), "count": unknown.count, "part": unknown.part, "start": unknown.span.start,
@@ -120,7 +129,7 @@ def _unknown_json(unknown: UnknownName) -> dict[str, Any]:
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
-    """A finding as an object of `check --json` and `stats --json`."""
+    """Return the JSON object of a Finding (a fact about the AOF), for `check --json` and `stats --json`."""
     return {
         "code": finding.code, "severity": finding.severity.value, "part": finding.part or None,
         "start": finding.start, "end": finding.end, "message": finding.message, "detail": finding.detail or None,

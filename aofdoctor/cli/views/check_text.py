@@ -1,4 +1,4 @@
-"""The report of `check` as text: facts, findings, verdicts of server versions, and what to run next."""
+"""Print the report of `check` as text: facts, findings, how server versions would load the AOF, and next commands."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ def print_report(
 ) -> None:
     """Print the facts first, on one screen, then the findings, the verdicts, first aid and the next steps.
 
-    `further_facts` are lines that follow the findings.
+    `further_facts` are lines to print after the findings.
     """
     print_line(paint(_title(report), "strong"))
     print_line()
@@ -55,7 +55,7 @@ def _print_steps(title: str, steps: list[Step], paint: Paint) -> None:
 
 
 def _title(report: Report) -> str:
-    """The AOF in one line: path, layout, writer of the base, totals and times."""
+    """Return the first line of the report about an AOF: path, layout, writer of the base, totals and times."""
     facts = [text.display_path(report.aof.path), {"multi-part": "multi part"}.get(report.aof.layout, report.aof.layout)]
     if report.writer:
         facts.append(f"base written by {report.writer}")
@@ -70,7 +70,7 @@ def _title(report: Report) -> str:
 
 
 def _part_line(part: PartReport, paint: Paint) -> str:
-    """One part on a line: type, name, size, contents, and the offset of the first damage."""
+    """Return the line about one file of the AOF: type, name, size, contents, and the offset of the first damage."""
     head = f"  {part.part.type:<8}{text.display_path(part.part.name)}  "
     if not part.part.exists:
         return head + paint("missing", "damage")
@@ -107,7 +107,7 @@ def _print_findings(findings: list[Finding], severity: Severity, paint: Paint) -
 
 
 def _verdict_lines(report: Report) -> list[str]:
-    """One line for each outcome, naming the server versions that share it.
+    """Return one line for each outcome of loading the AOF in a server, with the server versions that share it.
 
     Versions that have the option aof-load-truncated are shown with its default, yes.
     """

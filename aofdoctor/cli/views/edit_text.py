@@ -1,4 +1,4 @@
-"""Edits as text: what a plan or a conversion changes, what was written, and the steps that put it to use."""
+"""Format edits of an AOF as text: what the edit changes, which files were written, and the steps to use them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ _CONVERSION_USAGE = {
 
 
 class EditView(NamedTuple):
-    """How one kind of edit is shown: its summary, the result of a copy, and the hint if nothing was written.
+    """The functions that format one kind of edit: the summary, the result of writing a copy, the hint how to write.
 
     `is_advised` tells whether steps for using a copy follow, or the result lines say how a server uses it.
     """
@@ -42,7 +42,7 @@ class EditView(NamedTuple):
 
 
 def view_of(edit: Edit) -> EditView:
-    """The view of an edit."""
+    """Return the functions that format an edit, depending on its kind: a Plan, or a Conversion."""
     return _PLAN_VIEW if isinstance(edit, Plan) else _CONVERSION_VIEW
 
 
@@ -50,7 +50,7 @@ def view_of(edit: Edit) -> EditView:
 
 
 def plan_lines(plan: Plan, paint: Paint) -> Iterator[str]:
-    """The totals of a plan, and its first reconstructions and drops."""
+    """Yield the summary of a plan: totals before and after, the first reconstructed byte ranges and dropped ones."""
     yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}", "strong")
     yield f"  before  {', '.join(totals_before(plan))}"
     yield from _reconstruction_lines(plan, paint)
@@ -82,7 +82,7 @@ def _reconstruction_lines(plan: Plan, paint: Paint) -> Iterator[str]:
 
 
 def overwrite_lines(plan: Plan, overwrites: "list[FileOverwrites]", paint: Paint) -> Iterator[str]:
-    """The records that an overwrite in place changes."""
+    """Yield the lines about an edit that overwrites commands in place: each command with its old and new bytes."""
     yield paint(f"{plan.verb} {text.display_path(plan.aof.path)}, in place", "strong")
     edits = [(target.path.name, edit) for target in overwrites for edit in target.edits]
     for name, edit in edits[:_LISTED_MAX]:
@@ -96,7 +96,7 @@ def overwrite_lines(plan: Plan, overwrites: "list[FileOverwrites]", paint: Paint
 
 
 def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[str]:
-    """The files that were written."""
+    """Yield the names of the files that a plan wrote."""
     yield (
         paint(f"written: {text.display_path(short_path(receipt.output))}", "good")
         + "  on disk, read again, the same but for what went"
@@ -112,7 +112,7 @@ def _plan_result_lines(plan: Plan, receipt: Receipt, paint: Paint) -> Iterator[s
 
 
 def _conversion_lines(conversion: "Conversion", paint: Paint) -> Iterator[str]:
-    """The totals of a conversion, and its first losses."""
+    """Yield the summary of a conversion: its totals, and the first data that the target cannot represent."""
     report = conversion.report
     yield paint(f"convert {text.display_path(conversion.aof.path)}", "strong")
     commands = text.format_count(conversion.commands, "command")
@@ -135,7 +135,7 @@ def _conversion_lines(conversion: "Conversion", paint: Paint) -> Iterator[str]:
 
 
 def _conversion_result_lines(conversion: "Conversion", receipt: Receipt, paint: Paint) -> Iterator[str]:
-    """The files that were written, and how a server uses them."""
+    """Yield the files that a conversion wrote, and how a server can use them."""
     yield paint(f"written: {text.display_path(short_path(receipt.output))}", "good") + "  on disk, read again"
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield from _dropped_and_warning_lines(receipt, paint)
@@ -164,7 +164,10 @@ def _conversion_write_hint(conversion: "Conversion") -> str:
 
 
 def exchange_result_lines(aof: AOF, receipt: Receipt, destination: Path, paint: Paint) -> Iterator[str]:
-    """The names of everything after an exchange, and how to undo it."""
+    """Yield the result of an edit in place that exchanged the new files with the old: all names, and how to undo it.
+
+    `destination` is the path that has the new files now.
+    """
     yield (
         paint(f"done: {text.display_path(short_path(destination))}", "good")
         + "  on disk, read again, the same but for what went"
@@ -185,7 +188,7 @@ def _dropped_and_warning_lines(receipt: Receipt, paint: Paint) -> Iterator[str]:
 
 
 def short_path(path: Path) -> str:
-    """A path relative to the working directory if it is inside of it, otherwise unchanged."""
+    """Return a path relative to the working directory if it is inside that directory, otherwise unchanged."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 

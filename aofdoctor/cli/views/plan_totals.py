@@ -1,4 +1,7 @@
-"""The totals of a plan as text: keys of RDBs, commands and bytes, before and after, with shares of everything found."""
+"""Format the totals of a planned edit: keys in RDBs, commands and bytes, before and after, with percentages.
+
+100% is everything that was found: the files of the AOF, and files that its manifest does not list.
+"""
 
 from collections.abc import Iterator
 
@@ -10,7 +13,7 @@ _LISTED_MAX = 20
 
 
 def totals_before(plan: Plan) -> Iterator[str]:
-    """Keys, commands and bytes of everything found: the parts, and files that the manifest does not list."""
+    """Yield the keys, commands and bytes of an AOF before an edit, with those of files not listed in the manifest."""
     keys, commands, size = _found(plan)
     if plan.keys.by_part or keys:
         yield "an unknown number of keys in RDBs" if keys is None else f"{text.format_count(keys, 'key')} in RDBs"
@@ -19,7 +22,7 @@ def totals_before(plan: Plan) -> Iterator[str]:
 
 
 def totals_after(plan: Plan) -> Iterator[str]:
-    """Keys, commands and bytes of the output, each with its share in percent.
+    """Yield the keys, commands and bytes that remain after an edit, each with its percentage of the total before.
 
     Where keys of a base are lost, or may be, no share of 100% is shown; nor one of commands where damage may have been
     commands.
@@ -36,7 +39,7 @@ def totals_after(plan: Plan) -> Iterator[str]:
 
 
 def unused_file_lines(files: list[UnusedFile]) -> Iterator[str]:
-    """The files of the set that the output does not use, with their contents."""
+    """Yield a line for each file in the AOF's directory that the output of an edit does not use, with its contents."""
     for file in files[:_LISTED_MAX]:
         keys = "keys not counted" if file.keys is None else text.format_count(file.keys, "key")
         reason = "history: a later base replaced it" if file.is_history else "not listed in the manifest"
@@ -49,7 +52,10 @@ def unused_file_lines(files: list[UnusedFile]) -> Iterator[str]:
 
 
 def _found(plan: Plan) -> tuple[int | None, int, int]:
-    """(keys, commands, bytes) of the parts and of unlisted files; history is not counted twice."""
+    """Return (keys in RDBs, commands, bytes) of an AOF before an edit, with the files not listed in the manifest.
+
+    History files are not counted, because the base has their data.  Keys are None if their number is unknown.
+    """
     keys, commands, size = plan.keys.before, plan.commands_before, plan.size_before
     for file in plan.unused_files:
         if not file.is_history:
@@ -66,7 +72,7 @@ def _share(part: int, total: int | None, hides_whole: bool) -> str:
 
 
 def _percent(part: int, total: int) -> str:
-    """A share in percent, never rounded up to 100 if anything is missing; more than 100 after a reconstruction."""
+    """Format `part` of `total` as a percentage, never rounded up to 100%; restored data can make it more than 100%."""
     if part >= total:
         return f"{part * 100 // total}%"
     tenths = min(999, part * 1000 // total)

@@ -1,4 +1,4 @@
-"""An RDB base or preamble in the report of `check`: version, keys by database and type, servers that read it."""
+"""Format an RDB base or preamble for `check`: version, keys by database and type, server versions that read it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,9 @@ _NOUNS = {
 
 
 def preamble_json(rdb: Preamble) -> dict[str, Any]:
-    """The JSON object of `check --json` for an RDB; its fields are a contract.
+    """Return the JSON object of `check --json` for an RDB; scripts depend on the names of its fields.
 
-    If the RDB is damaged, `dbs` and `types` count the keys before the damage.
+    If the RDB is damaged, the fields `dbs` and `types` count the keys before the damage.
     """
     fields = {
         "magic": text.escape(rdb.magic), "start": rdb.span.start, "end": rdb.span.end, "keys": rdb.keys,
@@ -45,7 +45,7 @@ def _key_counts_json(key_counts: KeyCounts, dialect: str) -> dict[str, Any]:
 
 
 def rdb_description(rdb: Preamble) -> str:
-    """An RDB in one phrase, for the line of its part: version, compression, keys and checksum."""
+    """Describe an RDB in one phrase: version, compression of the whole file, number of keys, and checksum."""
     version = f"RDB {rdb.version}" if rdb.dialect == "redis" else f"Valkey RDB {rdb.version}"
     if rdb.codec:
         version = f"{version}, compressed by {rdb.codec}" if rdb.version else f"an RDB, compressed by {rdb.codec}"
@@ -56,7 +56,10 @@ def rdb_description(rdb: Preamble) -> str:
 
 
 def key_count_lines(rdb: Preamble, contents: "SalvageCounts | None" = None) -> Iterator[str]:
-    """The lines about an RDB: keys by database, keys by type, and the server versions that read it."""
+    """Yield the lines of `check` about an RDB: keys by database, keys by type, and the server versions that read it.
+
+    `contents` is the result of decoding all values, if that was done; it replaces the counts of a damaged RDB.
+    """
     key_counts = rdb.key_counts
     if contents is not None and not (rdb.is_intact and not contents.damaged_count):
         yield _readable_keys(contents)
@@ -78,7 +81,7 @@ def key_count_lines(rdb: Preamble, contents: "SalvageCounts | None" = None) -> I
 
 
 def _readable_keys(contents: "SalvageCounts") -> str:
-    """How many keys of a damaged RDB can be loaded, by database, and how many cannot."""
+    """Describe how many keys of a damaged RDB can be read, by database, and how many keys or libraries cannot."""
     rows = sorted(contents.dbs.items())
     shown = [_database_text(db, Database(count)) for db, count in rows[:_DBS_MAX]]
     more = f"; and {text.format_count(len(rows) - _DBS_MAX, 'more database')}" if len(rows) > _DBS_MAX else ""
@@ -93,7 +96,7 @@ def _readable_keys(contents: "SalvageCounts") -> str:
 
 
 def contents_json(contents: "SalvageCounts") -> dict[str, Any]:
-    """What decoding the values of an RDB has found: the keys that can be read, and the damaged ones by name."""
+    """Return, as JSON, the result of decoding all values of an RDB: numbers of readable keys, names of damaged keys."""
     return {
         "readable_keys": contents.keys,
         "readable_dbs": {str(db): count for db, count in sorted(contents.dbs.items())},

@@ -1,4 +1,4 @@
-"""Writes one command of the log as a line of text, as input for redis-cli, as RESP or as JSON.
+"""Write one command of an AOF as a line of text, as input for redis-cli, as RESP or as JSON.
 
 A record with a large argument is written piece by piece while it is read, so that it never has to fit into memory.
 """
@@ -20,14 +20,14 @@ from aofdoctor.log.entries import LogEntry
 from aofdoctor.server.command_table import CommandSpec, command_table, key_indexes
 from aofdoctor.source import pread
 
-_KEY_SEARCH_MAX = 1 << 16  # arguments of a record with a large argument among which keys are found
+_KEY_SEARCH_MAX = 1 << 16  # keys are found only among this many first arguments of an oversized command
 _BASE64_CHUNK = 3 * (1 << 18)  # a multiple of three bytes: the base64 texts of such chunks can be concatenated
 
 
 def short_part_names(aof: AOF) -> dict[str, str]:
-    """Map the name of each part to a short one such as "7.incr", or to its full name where the short one is ambiguous.
+    """Map the name of each file of an AOF to a short one such as "7.incr", or to itself where that is ambiguous.
 
-    The only part of an AOF gets an empty name, because a position in it needs none.
+    The only file of an AOF gets an empty name, because a position in it needs none.
     """
     if len(aof.parts) == 1:
         return {aof.parts[0].name: ""}
@@ -37,7 +37,10 @@ def short_part_names(aof: AOF) -> dict[str, str]:
 
 
 def position_text(part: str, offset: int) -> str:
-    """A position in the form that POSITION arguments accept; `part` is a short name and may be empty."""
+    """Format a position in an AOF as POSITION arguments accept it: "7.incr@104", or "104" without a file name.
+
+    `part` is the short name of the file, or empty; `offset` is the byte offset in it.
+    """
     return f"{part}@{offset}" if part else str(offset)
 
 
@@ -45,7 +48,10 @@ def position_text(part: str, offset: int) -> str:
 
 
 class LineWriter:
-    """Writes commands and keys of a base as lines of text, truncated to `columns` if that is not None."""
+    """Writes commands of an AOF and keys of its RDB base as lines of text: position, time, database, words.
+
+    Lines are truncated to `columns` characters if that is not None.  `has_times`: the lines have a column for times.
+    """
 
     def __init__(self, aof: AOF, paint: Paint, columns: int | None, has_times: bool) -> None:
         self.names, self.paint, self.columns, self.has_times = short_part_names(aof), paint, columns, has_times
@@ -55,7 +61,7 @@ class LineWriter:
         self._second: tuple[int | None, str] = (None, "-")
 
     def __call__(self, entry: LogEntry, out: BinaryIO) -> None:
-        """Write one entry as a line."""
+        """Write one command or annotation of the AOF as a line of text to `out`."""
         head = self._prefix(entry.part, entry.batch.record_span(entry.i).start, entry.time, entry.db)
         style, note = _style_and_note(entry.batch.ids[entry.i])
         if self.columns is None and not entry.batch.oversized:
@@ -71,7 +77,7 @@ class LineWriter:
         out.write(f"{head}{words}{note}\n".encode())
 
     def write_key(self, key: BaseKey, out: BinaryIO) -> None:
-        """Write one key of a base as a line."""
+        """Write one key of an RDB base as a line of text to `out`."""
         head = self._prefix(key.part, key.key.start, key.time, None if key.key.db < 0 else key.key.db)
         words, note = base_keys.key_summary(key), base_keys.key_note(key)
         if self.columns is not None and len(words) > (room := max(20, self.columns - len(head) - len(note) - 1)):
@@ -94,7 +100,7 @@ class LineWriter:
         return self._second[1]
 
     def _truncate_entry(self, entry: LogEntry, room: int) -> str:
-        """The words of a command in `room` columns, and its size if it has more bytes than that."""
+        """Return the words of a command, truncated to `room` characters, and its size if it has more bytes."""
         words: list[str] = []
         used = 0
         for number, arg in enumerate(entry.batch.args(entry.i)):
@@ -110,7 +116,7 @@ class LineWriter:
 
 
 def _truncate(arg: Arg, limit: int) -> str:
-    """An argument as a quoted word, of which at most `limit` bytes are shown."""
+    """Quote an argument of a command for display; only the first bytes are shown if it is longer than `limit`."""
     head = arg.head(limit + 1) if isinstance(arg, LargeArgument) else arg[: limit + 1]
     size = arg.size if isinstance(arg, LargeArgument) else len(arg)
     shown = text.quote(head[:limit])
@@ -118,7 +124,7 @@ def _truncate(arg: Arg, limit: int) -> str:
 
 
 def _word_pieces(args: Iterator[Arg]) -> Iterator[str]:
-    """The quoted words of a command in pieces, so that a large argument is not held in memory."""
+    """Yield the quoted arguments of a command in pieces, so that a large argument is never in memory as a whole."""
     for number, arg in enumerate(args):
         if number:
             yield " "
@@ -143,7 +149,10 @@ _EFFECT_STYLES = (
 
 @functools.cache
 def _style_and_note(number: int) -> tuple[str, str]:
-    """(style, remark after the line) of a command by its id; `UNKNOWN` is a command that no server has."""
+    """Return (style name for its colour, remark after the line) of a command by its id in the command table.
+
+    `UNKNOWN` is the id of a command that no server has.
+    """
     command = command_table().get(number)
     if command is None:
         return ("warning", "  <- in no command table") if number == UNKNOWN else ("", "")
@@ -152,7 +161,7 @@ def _style_and_note(number: int) -> tuple[str, str]:
 
 
 def flush_note(command: CommandSpec) -> str:
-    """Describe which databases FLUSHALL or FLUSHDB empties."""
+    """Describe which databases a FLUSHALL or FLUSHDB command empties."""
     return "empties every database" if command.name == "flushall" else "empties this database"
 
 
@@ -160,7 +169,7 @@ def flush_note(command: CommandSpec) -> str:
 
 
 def write_cli(entry: LogEntry, out: BinaryIO) -> None:
-    """Write a command as a line that redis-cli accepts."""
+    """Write a command of an AOF to `out` as a line that redis-cli accepts on its standard input."""
     if entry.batch.oversized:
         out.writelines(piece.encode() for piece in _word_pieces(entry.batch.args(entry.i)))
         out.write(b"\n")
@@ -169,7 +178,7 @@ def write_cli(entry: LogEntry, out: BinaryIO) -> None:
 
 
 def write_resp(entry: LogEntry, out: BinaryIO) -> None:
-    """Write the bytes of the record unchanged."""
+    """Write the bytes of a command or annotation, as they are in the AOF, to `out`."""
     if not entry.batch.oversized:
         out.write(entry.batch.raw(entry.i))
         return
@@ -181,9 +190,9 @@ def write_resp(entry: LogEntry, out: BinaryIO) -> None:
 
 
 def write_json(entry: LogEntry, out: BinaryIO) -> None:
-    """Write a command as one JSON object; its fields are a contract.
+    """Write a command of an AOF to `out` as one JSON object; scripts depend on the names of its fields.
 
-    In a record that is too large to be held in memory, an argument of more than 64 KiB is always base64, because
+    In a command that is too large to be held in memory, an argument of more than 64 KiB is always base64, because
     whether it is UTF-8 is known only at its end.
     """
     if entry.batch.oversized:
@@ -211,7 +220,7 @@ def _key_indexes(entry: LogEntry, argv: list[bytes]) -> Iterator[int]:
 
 
 def _write_large_json(entry: LogEntry, out: BinaryIO) -> None:
-    """Write a command with a large argument as one JSON object, piece by piece."""
+    """Write a command that is too large to be held in memory as one JSON object to `out`, piece by piece."""
     args = entry.batch.args(entry.i)
     name = next(args)
     heads = [name if isinstance(name, bytes) else name.head(64)]

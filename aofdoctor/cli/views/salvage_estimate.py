@@ -1,4 +1,4 @@
-"""What a salvage would keep, as a line and as a field of the report of `check`."""
+"""Format, for the report of `check`, how much data `repair --salvage` would keep of a damaged AOF."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,12 +7,12 @@ if TYPE_CHECKING:  # At run time check imports it only for a damaged AOF.
 
 
 def salvage_lines(estimate: "SalvageEstimate | None") -> list[str]:
-    """The line about what a salvage keeps; none without an estimate."""
+    """Return the line of `check` that says what `repair --salvage` would keep; no line without an estimate."""
     return [] if estimate is None else [f"Readable: {estimate}; repair --salvage keeps exactly these."]
 
 
 def salvage_json(estimate: "SalvageEstimate | None") -> dict[str, Any]:
-    """The object `salvage` of check --json, or an empty object."""
+    """Return the field `salvage` of `check --json` (keys, commands and bytes that it would keep), or {}."""
     if estimate is None:
         return {}
     return {"salvage": {"keys": estimate.keys, "commands": estimate.commands, "bytes": estimate.size}}

@@ -1,4 +1,7 @@
-"""The JSON object of `show --json`: a command, an annotation, damage, an RDB or one of its items."""
+"""Print the JSON object of `show --json`: what is at one position of an AOF.
+
+That is a command, an annotation, damage, an RDB, or a key or opcode in an RDB.
+"""
 
 import sys
 from typing import Any
@@ -12,7 +15,7 @@ from aofdoctor.log.locate import PositionContent
 
 
 def print_content_json(located: PositionContent) -> None:
-    """Print the content of a position as one JSON object; a command has the fields of `log --json`."""
+    """Print what is at one position of an AOF as one JSON object; a command has the fields of `log --json`."""
     if located.entry and located.entry.batch.ids[located.entry.i] != ANNOTATION:
         sys.stdout.flush()
         write_json(located.entry, sys.stdout.buffer)

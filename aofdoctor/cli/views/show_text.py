@@ -1,4 +1,4 @@
-"""The text of `show` for one position: facts, arguments, neighbours and a hex dump."""
+"""Format the output of `show`, what is at one position of an AOF: facts, arguments, hex dump, and records around it."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ _ARGS_MAX = 64  # arguments listed on a terminal; a pipe gets all of them
 
 
 def content_lines(aof: AOF, located: PositionContent) -> Iterator[str]:
-    """The lines that show the content of a position."""
+    """Yield the lines of `show` about what is at one position of an AOF: a command, annotation, RDB item or damage."""
     name = short_part_names(aof).get(located.part.name, located.part.name) or text.display_path(located.part.name)
     assert located.part.source is not None
     rdb_source = decompressed(located.part.source) if located.preamble else located.part.source
@@ -137,7 +137,7 @@ def _neighbour_text(entry: LogEntry) -> str:
 
 
 def _hexdump_lines(source: Source, span: Span) -> Iterator[str]:
-    """The bytes of a span in the format of `hexdump -C`; on a terminal at most _DUMP_MAX of them."""
+    """Yield the bytes in a range of a file in the format of `hexdump -C`; on a terminal at most _DUMP_MAX of them."""
     limit = _DUMP_MAX if terminal_width() else span.size
     end = min(span.end, span.start + limit)
     for at in range(span.start, end, 16):

@@ -1,4 +1,4 @@
-"""The JSON object of `stats --json`: totals, counts by command, database and prefix, histogram, keys and RDB base."""
+"""Build the JSON object of `stats --json`: totals, counts by command, database and prefix, histogram, largest keys."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from aofdoctor.stats.rdb_keys import BaseStats, LargeKey, RdbKeyRow
 
 
 def stats_to_json(stats: Stats, stats_options: StatsOptions, row_limit: int | None) -> dict[str, Any]:
-    """The object that `stats --json` prints; its fields are a contract.
+    """Return the JSON object that `stats --json` prints; scripts depend on the names of its fields.
 
     Each list has at most `row_limit` rows, or all if that is None; the histogram is never shortened.
     """

@@ -1,4 +1,4 @@
-"""The text of `stats`: totals and suspicious events first, then tables, the histogram, keys and the RDB base."""
+"""Print the result of `stats` as text: totals, suspicious events such as FLUSHALL, tables, histogram, largest keys."""
 
 from aofdoctor import text
 from aofdoctor.cli.console import Paint, print_line
@@ -13,7 +13,7 @@ _BAR_WIDTH = 30  # columns of the longest bar of the histogram
 
 
 class StatsRenderer:
-    """Prints the result of `collect_stats`; each table has `rows` rows, 0 for all and None for the default."""
+    """Prints the result of `stats` as text; each table has up to `rows` rows, 0 for all and None for the default."""
 
     def __init__(self, stats: Stats, stats_options: StatsOptions, rows: int | None, paint: Paint) -> None:
         self.stats, self.stats_options, self.paint = stats, stats_options, paint
@@ -23,7 +23,7 @@ class StatsRenderer:
         self.width = 0
 
     def render(self) -> None:
-        """Print everything."""
+        """Print the whole result: totals, suspicious events, tables, histogram, largest records and keys."""
         self._print_header()
         self._print_suspects()
         self._print_commands()
@@ -139,7 +139,7 @@ class StatsRenderer:
         print_line()
 
     def _position_text(self, at: int) -> str:
-        """A byte offset counted over all parts, as a position that POSITION arguments accept."""
+        """Convert an offset counted over all existing files of the AOF to a position such as "7.incr@104"."""
         present = self.stats.aof.existing_parts
         for part in present:
             if at < (part.size or 0) or part is present[-1]:

@@ -38,14 +38,14 @@ _ANNOTATIONS_RDB_VERSION = 10  # the RDB version of Redis 7.0, the first that re
 class Conversion:
     """An edit of one AOF that writes its data in new files, in another layout, version or with shifted expiries.
 
-    - `summaries` describe the parts of the source, in load order.
+    - `summaries` describe the files of the source AOF, in load order.
     - `lossy`: leave out what the target cannot represent; otherwise that is refused.
     - `recipe` is the user's request, from which the same conversion can be made again.
-    - `files` are the parts of the output; `manifest_lines` are the name and the content of its manifest, or None if
+    - `files` are the files of the output; `manifest_lines` are the name and the content of its manifest, or None if
       the output is one file.
     - `server_version` is the version that an RDB base is exported for as commands, or "".
-    - `resolved_rdbs` are the RDBs with duplicate keys, by index of the part, as they are read without duplicates.
-    - `inserted_commands` is the number of commands put between the parts.
+    - `resolved_rdbs` are the RDBs with duplicate keys, by index of the file, as they are read without duplicates.
+    - `inserted_commands` is the number of commands put between the contents of the files.
     - `report` and `output_size` are filled while the conversion is written, or by `dry_run`.
     """
 

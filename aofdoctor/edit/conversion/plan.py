@@ -161,11 +161,11 @@ _LAYOUTS: dict[str, Callable[[Conversion], None]] = {
 }
 
 
-# -- one part --
+# -- one file --
 
 
 def _name(conversion: Conversion, i: int) -> str:
-    """The file name of part `i` in the output: a base that becomes commands gets the suffix .aof instead of .rdb."""
+    """The output name of file `i` (in load order): a base that becomes commands gets the suffix .aof, not .rdb."""
     name = conversion.aof.parts[i].name
     if conversion.request.base == "resp" and conversion.summaries[i].rdb and name.endswith(".base.rdb"):
         return name.removesuffix(".rdb") + ".aof"
@@ -173,7 +173,7 @@ def _name(conversion: Conversion, i: int) -> str:
 
 
 def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> bytes:
-    """The manifest line of part `i`: the source's own line, or a changed one if the file's bytes change."""
+    """The manifest line of file `i` (in load order): the source's own line, or a changed one if its bytes change."""
     name, summary = _name(conversion, i).encode("utf-8", "surrogateescape"), conversion.summaries[i]
     is_changed = (
         conversion.request.shift_ms
@@ -186,7 +186,7 @@ def _manifest_line(conversion: Conversion, i: int, entry: ManifestEntry) -> byte
 
 
 def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
-    """The bytes that replace the RDB at the start of part `i`; none if the part begins with commands."""
+    """The bytes that replace the RDB at the start of file `i` (in load order); none if it begins with commands."""
     part, summary, request = conversion.aof.parts[i], conversion.summaries[i], conversion.request
     if not summary.rdb:
         return
@@ -204,7 +204,7 @@ def _head(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
 
 
 def _rest(conversion: Conversion, i: int) -> Iterator[OutputPiece]:
-    """The bytes of the commands of part `i`, after its RDB, copied or with shifted expiries."""
+    """The bytes of the commands of file `i` (in load order), after its RDB, copied or with shifted expiries."""
     part, summary = conversion.aof.parts[i], conversion.summaries[i]
     source = AOF.require_file(part)
     if not summary.tail.size:

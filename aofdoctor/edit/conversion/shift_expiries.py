@@ -45,7 +45,7 @@ def shift_expiries(
 def _shift_small_records(
     batch: RecordBatch, tracker: ContextTracker, shift_ms: int, report: ConversionReport, without_annotations: bool
 ) -> Iterator[bytes]:
-    """Yield the bytes of a batch of commands with the expiries shifted by `shift_ms` milliseconds."""
+    """Yield the bytes of a batch of AOF commands with their expiries shifted by `shift_ms` milliseconds."""
     out, done = bytearray(), 0
     for i in tracker.track(batch):
         if batch.ids[i] == ANNOTATION and without_annotations:

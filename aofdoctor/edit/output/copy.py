@@ -36,7 +36,7 @@ class KeptBytes:
     changed_parts: frozenset[int]
 
     def write(self, job: OutputJob) -> None:
-        """Write the remaining bytes of each file; an unchanged file, except the last, may become a hard link."""
+        """Write the kept bytes of each file to the copy; an unchanged file, except the last, may become a hard link."""
         targets = self._part_indexes()
         for index, spans in self._remaining_spans(targets):
             part = self.aof.parts[index]
@@ -45,7 +45,7 @@ class KeptBytes:
                 _write_part(job, part, spans, target)
 
     def manifest(self) -> NewManifest:
-        """The manifest of the copy: the source's lines of the remaining files, for changed files without endoffset."""
+        """The manifest of the copy: the lines of the copied files, without the field endoffset for changed files."""
         aof = self.aof
         assert aof.manifest_path is not None
         assert aof.directory is not None
@@ -55,7 +55,7 @@ class KeptBytes:
         return NewManifest(aof.manifest_path.name, b"".join(self._manifest_lines()), owner, os.stat(aof.directory))
 
     def count_verified_commands(self, output: Path) -> int:
-        """Compare an output with the remaining bytes, and return its number of commands.
+        """Compare a written copy with the bytes that it should have, and return its number of commands.
 
         Raises RefusedEdit at a difference.
         """

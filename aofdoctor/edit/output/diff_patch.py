@@ -64,7 +64,7 @@ class DiffPatch:
         self._scratch.__exit__(kind, value, trace)
 
     def add(self, run: UnitRun) -> None:
-        """Append the selected commands of one run of differences; damage and unfinished transactions are omitted."""
+        """Append the selected commands of a run that only one AOF has, without damage and unfinished transactions."""
         first, last, chosen = run.first, run.last, self.selection
         if first.kind == UnitKind.RDB and chosen.includes_bytes(first):
             place = f"{display_path(chosen.side.aof.parts[first.part].name)}@{first.start}"
@@ -115,7 +115,7 @@ class DiffPatch:
             self._buffer.clear()
 
     def rename_into_place(self) -> None:
-        """Make the patch durable, read it back, and give it its name."""
+        """Sync the finished patch file to disk, read it back, and rename it to its final name."""
         write_all(self._fd, bytes(self._buffer))
         os.fsync(self._fd)
         os.close(self._fd)

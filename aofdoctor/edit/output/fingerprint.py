@@ -72,7 +72,7 @@ def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
 
 
 def _hash(fd: int, size: int) -> str:
-    """The SHA-256 of the first `size` bytes."""
+    """The SHA-256 of the first `size` bytes of a file."""
     digest = hashlib.sha256()
     for at in range(0, size, _PIECE):
         digest.update(_read(fd, min(_PIECE, size - at), at))
@@ -96,7 +96,7 @@ def _read(fd: int, size: int, offset: int) -> bytes:
 
 
 def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
-    """The SHA-256 of the bytes around an edit, with the bytes of all edits zeroed.
+    """The SHA-256 of the bytes around one overwritten byte range, with all overwritten bytes as NULs.
 
     File bytes from offset `size` on are ignored.
     """
@@ -106,7 +106,7 @@ def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int) 
 
 
 def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
-    """Read a byte range of a file, with the bytes of the edits in it zeroed."""
+    """Read a byte range of a file, and replace the bytes that an edit overwrites (`edits`) with NULs."""
     data = bytearray(_read(fd, span.size, span.start))
     for edit in edits:
         low, high = max(edit.start, span.start) - span.start, min(edit.end, span.end) - span.start
@@ -116,6 +116,6 @@ def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytea
 
 
 def neighbouring_edits(spans: Sequence[Span], number: int) -> Sequence[Span]:
-    """The edits that can be near edit `number`, given that a command has at least 14 bytes."""
+    """The overwritten byte ranges that can be near range `number`; each holds a command of at least 14 bytes."""
     reach = NEIGHBOURHOOD_BYTES // 14 + 1
     return spans[max(0, number - reach) : number + reach + 1]

@@ -119,7 +119,7 @@ def require_no_rewrite(folder: Path) -> None:
 
 
 def _holders(path: Path) -> Iterator[str]:
-    """The other processes that have a file open, as far as /proc shows them."""
+    """The names and ids of other processes that have a file open, as far as /proc shows them."""
     status = os.stat(path)
     for process in Path("/proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):

@@ -77,9 +77,10 @@ def ping_of_size(size: int) -> bytes:
 
 
 def plan_overwrites(aof: AOF, drops: Iterator[Drop], first_damage: Mapping[int, int]) -> list[FileOverwrites]:
-    """The overwrites of all flush commands among the drops, file by file; MULTI and EXEC around them are kept.
+    """Plan to overwrite, instead of drop, the flush commands in the byte ranges `drops`; returns changes by file.
 
-    `first_damage` maps a part to the offset of its first damage; a flush after it raises RefusedEdit.
+    MULTI and EXEC around the flushes are kept.  `first_damage` maps a file, by index in load order, to the offset of
+    its first damage; a flush after that raises RefusedEdit.
     """
     edits: dict[Path, dict[int, Overwrite]] = {}  # A part that is listed twice is one file.
     statuses: dict[Path, os.stat_result] = {}

@@ -91,7 +91,7 @@ def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
 
 
 def growth_warning(source: FileSource) -> str:
-    """A warning if a source file has grown since it was opened, otherwise ""; raise SourceChanged if it shrank."""
+    """A warning if a file of the source AOF has grown since it was opened, or ""; raise SourceChanged if one shrank."""
     now = os.fstat(source.fd)
     if now.st_size < source.size:
         raise SourceChanged(f"{text.display_path(source.path)} shrank while it was copied: the copy is not kept")

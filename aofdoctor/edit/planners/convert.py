@@ -1,4 +1,4 @@
-"""Plan a conversion from a recipe: check that the requested options exist and go together."""
+"""Plan an edit of the verb convert from the user's request (recipe), and check that its options exist and fit."""
 
 from typing import Any
 

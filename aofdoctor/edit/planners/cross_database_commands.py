@@ -52,7 +52,7 @@ class CrossDatabaseCommands:
             self._ids = command_table().ids_of(frozenset({"move", "copy", "swapdb"}))
 
     def add_batch(self, part: int, batch: RecordBatch, tracker: ContextTracker) -> None:
-        """Collect the cross-database commands of a batch, after `tracker` has followed the batch's SELECTs."""
+        """Collect the MOVE, COPY and SWAPDB commands of a batch; `tracker` has the database of each command."""
         if not self._ids or batch.oversized:
             return
         for i in (i for i in range(batch.count) if batch.ids[i] in self._ids):

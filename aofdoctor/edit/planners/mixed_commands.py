@@ -28,7 +28,7 @@ _ARGUMENTS_MAX = 1 << 16  # arguments of one command that are examined
 
 
 class MixedCommand(NamedTuple):
-    """A command with both selected and unselected keys; `reads_other`: it reads an unselected one."""
+    """A command with both selected and unselected keys; `reads_other`: it reads a key that is not selected."""
 
     part: str
     span: Span
@@ -42,8 +42,9 @@ class MixedCommand(NamedTuple):
 class MixedCommands:
     """Collects the commands that use both selected and unselected keys: `count` of them, of which the first are listed.
 
-    `crossing` collects the commands between its databases and others.
-    `is_complete` becomes true after one pass over the log; later passes, which find the drops again, count nothing.
+    `crossing` collects the MOVE, COPY and SWAPDB commands between a selected and an unselected database.
+    `is_complete` becomes true after one pass over the AOF; later passes, which find the dropped commands again, count
+    nothing.
     """
 
     aof: AOF
@@ -63,7 +64,7 @@ class MixedCommands:
     def add_selected(
         self, part: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int, selected: list[int]
     ) -> None:
-        """Collect the commands of a batch that use both selected and unselected keys.
+        """Collect the commands of a batch of the AOF that use both selected and unselected keys.
 
         `selected` are the indexes of the commands in the batch that the selection matches.
         """

@@ -47,7 +47,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 
 def cut_before_position(position: Position) -> CutFinder:
-    """Create a cut finder that cuts the AOF before the command at a position (file and offset)."""
+    """Return a function for _CutScanner that finds the cut before the command at a position (file and offset)."""
 
     def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         return max(0, index_at_position(batch, position, part, before))
@@ -56,7 +56,7 @@ def cut_before_position(position: Position) -> CutFinder:
 
 
 def cut_after_time(seconds: int) -> CutFinder:
-    """Create a cut finder that cuts the AOF before the first command written after a second (unix time)."""
+    """Return a function for _CutScanner that finds the cut before the first command written after a unix time."""
 
     def find_cut(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> int:
         times = memoryview(tracker.time)[: batch.count]
@@ -69,7 +69,7 @@ def cut_after_time(seconds: int) -> CutFinder:
 
 @dataclass(slots=True)
 class _Cut:
-    """Where rewind cuts the AOF: a file, by index in load order, an offset in it, and the number of commands before."""
+    """Where rewind cuts the AOF: a file, by index in load order, an offset in it, and how many commands come before."""
 
     part: int
     offset: int
@@ -111,7 +111,7 @@ def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb:
 class _CutScanner:
     """Reads all files of an AOF to find the cut, and the number of commands and the first damage of each file.
 
-    `keep_end` is the end of the last record of the current part that a cut may follow: a command that is not SELECT,
+    `keep_end` is the end of the last record of the current file that a cut may follow: a command that is not SELECT,
     outside of an open transaction, or damage.  `keep_commands` is the number of commands up to it.
     """
 

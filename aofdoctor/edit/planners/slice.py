@@ -245,7 +245,10 @@ def _base_note(name: str, base: _RdbBase) -> str:
 
 
 def _drops_of_bases(pending: dict[int, _RdbBase], part: int) -> Iterator[Drop]:
-    """Yield the drops in the RDBs of all files up to index `part` that are pending; removes them from `pending`."""
+    """Yield the dropped items of the RDBs in all files up to index `part`, if not yielded yet.
+
+    `pending` has those that are not yielded yet.
+    """
     for index in sorted(pending):
         if index <= part:
             base = pending.pop(index)

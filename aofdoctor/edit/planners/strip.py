@@ -45,8 +45,8 @@ class AmbiguousFlushGroup(AmbiguousRequest):
 class FlushSurvey:
     """The flush commands (FLUSHALL, FLUSHDB) of an AOF, and the AOF's size in commands and bytes.
 
-    `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
-    commands by command id.  `rdb_keys` maps a part to the number of keys of its RDB, None if it is unknown.
+    `first_damage` maps a file, by index in load order, to the offset of its first damage.  `counts` has the number of
+    commands by command id.  `rdb_keys` maps a file to the number of keys of its RDB, None if it is unknown.
     """
 
     flushes: FlushCollector
@@ -128,7 +128,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
-    """The group of flushes at the position that the survey was made for.
+    """The group of flushes that contains the position `target` for which survey_flushes was called.
 
     Raises InvalidSelection if no group has a flush there.
     """
@@ -156,7 +156,7 @@ def plan_group(aof: AOF, survey: FlushSurvey, group: FlushGroup | None) -> Plan:
 
 
 def describe_remaining_flushes(aof: AOF, survey: FlushSurvey, dropped: FlushGroup | None) -> list[str]:
-    """The notes of a plan about flushes that remain in the output after the group `dropped` is dropped.
+    """Notes for the user about flushes that remain in the output after the group of flushes `dropped` is dropped.
 
     Without a group no flush is dropped. No notes if no flush remains.
     """
@@ -191,7 +191,7 @@ def plan_tail(aof: AOF) -> Plan:
 
 
 def _tail_group(aof: AOF) -> list[Drop]:
-    """The drops of the last group of flushes, in file order, found by reading backwards from the end."""
+    """The byte ranges of the last group of flushes in an AOF, in file order, found by reading from the end."""
     flush_ids = command_table().with_effect("flush")
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)

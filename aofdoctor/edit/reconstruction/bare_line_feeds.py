@@ -36,7 +36,7 @@ class BareLineFeedUndoer:
         self._scanned_to, self._has_bare_lf, self._ends_with_cr = 0, False, False
 
     def undo(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
-        """The reconstructed pieces up to the end of a damage; None if the damage was not caused by LF that became CRLF.
+        """Restore a damage in which LF became CRLF, as pieces of a patched file; None if that is not its cause.
 
         The pieces begin at the damage, or at the command before it. `record_before` is the command that ends where the
         damage begins, if it has not been reconstructed.

@@ -33,7 +33,7 @@ class BorrowedBytes:
 
 
 class _Move(NamedTuple):
-    """The first `size` bytes of the file `origin`, read from `source`, which belong at the end of the file `target`."""
+    """The end of a split command: the first `size` bytes of file `origin` (`source`), moved to the end of `target`."""
 
     target: str
     origin: str
@@ -73,7 +73,7 @@ def _continuations_of_files(report: Report) -> Iterator[tuple[int, int, Continua
 
 
 def _pieces(source: FileSource, moved: _Move | None, appended: _Move | None) -> Iterator[PatchPiece]:
-    """The pieces of a file without the bytes `moved` from its start, and with the bytes `appended` to its end."""
+    """The pieces of a patched file, without the bytes `moved` from its start, and with `appended` at its end."""
     start = moved.size if moved else 0
     if moved:
         yield PatchPiece(Span(0, start), 0, Replacement(b""), f"moved to {text.display_path(moved.target)}")
@@ -88,7 +88,7 @@ def _pieces(source: FileSource, moved: _Move | None, appended: _Move | None) -> 
 
 
 def _reconstructions(index: int, pieces: list[PatchPiece]) -> Iterator[Reconstruction]:
-    """Yield the changes of one file of the AOF; all pieces of one move are one change."""
+    """Yield a Reconstruction for each change of one file: bytes moved from its start, or appended to its end."""
     for reason in dict.fromkeys(piece.reason for piece in pieces if piece.reason):
         of_one = [piece for piece in pieces if piece.reason == reason]
         span = Span(of_one[0].span.start, of_one[-1].span.end)

@@ -29,7 +29,7 @@ _COLLECTIONS = frozenset({b"RPUSH", b"SADD", b"ZADD", b"HMSET", b"HSET", b"XADD"
 
 
 def move_embedded_rdb(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces of damage caused by a misplaced RDB, bytes before an RDB, or its lost beginning.
+    """Restore a misplaced RDB, one with bytes before it, or one without its beginning, as pieces of a patched file.
 
     None if the damage is none of these.
     """

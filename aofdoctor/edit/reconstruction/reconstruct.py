@@ -84,10 +84,10 @@ class _PartReconstructor:
         return PatchedSource(self.source, self.pieces)
 
     def _continue_from(self, start: int) -> int | None:
-        """Read the file from offset `start`, where a command ends, and reconstruct the damage that is found.
+        """Read the file from offset `start`, where a command ends, and reconstruct the damage found on the way.
 
-        After a reconstruction that reaches past its damage, returns the offset from where to read next; None at the end
-        of the file.
+        If a reconstruction replaces bytes after its damage too, returns the offset where the caller must continue; None
+        at the end of the file.
         """
         before: Span | None = None  # the command that ends where the next damage may begin
         for tile in read_tiles(self.source, command_table().names, start):
@@ -108,7 +108,7 @@ class _PartReconstructor:
         return None
 
     def _try_methods(self, damage: Damage, record_before: Span | None) -> list[PatchPiece] | None:
-        """The pieces of the first reconstruction method that explains a damage; None if no method does.
+        """Try all methods to restore a damage; return pieces of a patched file by the first that succeeds, or None.
 
         `record_before` is the command that ends where the damage begins.
         """

@@ -29,7 +29,7 @@ _SWAPPED_REASON = "two blocks had changed places"
 
 
 def find_swapped_blocks(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces from the start of a damage to the end of the second swapped block.
+    """Restore two swapped blocks: return pieces of a patched file, from a damage to the end of the second block.
 
     None if no swap of two blocks is proven.
     """
@@ -63,7 +63,7 @@ def _candidates(source: FileSource, diagnosis: RecordDiagnosis) -> Iterator[tupl
 
 
 def _swap_pieces(start: int, first: int, second: int, size: int) -> list[PatchPiece] | None:
-    """The pieces of the file from `start` to the end of the second block, with both blocks exchanged."""
+    """Return the pieces of a patched file from `start` to the end of the second block, with both blocks exchanged."""
     if first < start:
         return None
     spans = (

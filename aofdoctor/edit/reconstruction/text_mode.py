@@ -18,12 +18,12 @@ _PIECE = 1 << 20
 
 
 def undo_line_ends(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces of a damage if changed line ends explain all of it; otherwise None."""
+    """Restore a damage, as pieces of a patched file, if changed line ends explain all of it; otherwise None."""
     return _undo_modes(source, damage, (CR_LOST, CR_ADDED))
 
 
 def undo_latin1(source: FileSource, damage: Damage) -> list[PatchPiece] | None:
-    """The reconstructed pieces of a damage if a conversion from Latin-1 to UTF-8 explains all of it; otherwise None."""
+    """Restore a damage, as pieces of a patched file, if a conversion from Latin-1 to UTF-8 explains it; else None."""
     return _undo_modes(source, damage, (LATIN1,))
 
 
@@ -60,7 +60,7 @@ class _TextModeRegion:
         return self.pieces if self._has_known_command() else None
 
     def _consume(self, data: bytes) -> bool:
-        """Add the reconstructed runs at the start of `data`, up to the end of the damage; false if there is none."""
+        """Restore the commands at the start of the damaged bytes `data`; false if none can be restored."""
         before = self.at
         for run in self.mode.find_runs(data):
             self._add(run.source_size, run.size)

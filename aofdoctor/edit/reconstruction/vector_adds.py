@@ -78,7 +78,7 @@ def without_cas(record: bytes) -> bytes:
 
 
 def _with_gaps(found: list[PatchPiece], size: int) -> list[PatchPiece]:
-    """Add the unchanged ranges of the file between the replaced pieces; returns pieces that cover `size` bytes."""
+    """Return the pieces of a patched file of `size` bytes: the replaced pieces, and the unchanged ranges between."""
     pieces, at = [], 0
     for piece in found:
         if piece.span.start > at:

@@ -28,9 +28,9 @@ _FILES_NAMED_MAX = 20
 
 
 def choose_generation(aof: AOF, report: Report) -> tuple[list[AofPart], list[str]] | None:
-    """The files of the best generation with notes, if it holds more than the files that `report` examined.
+    """Return (files of the best generation, notes for the user) if it holds more data than the files in `report`.
 
-    `aof` is the file set as it was found. None if its manifest can be followed, or no generation holds more.
+    `aof` has the files as they were found. None if its manifest can be followed, or no generation holds more.
     """
     read = content_reader(_UNLIMITED)
     is_damaged = any(damage.kind is not DamageKind.IN_FLIGHT for part in report.parts for damage in part.damage)

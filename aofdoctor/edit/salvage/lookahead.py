@@ -1,4 +1,4 @@
-"""Search forward among whole commands: for the end of a transaction, or for the next certain database."""
+"""Search forward in a damaged AOF file: for the end of a transaction, or for the next command with a known database."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _SMALL_WINDOW = 1 << 14
 
 
 class Lookahead:
-    """Reads one file of an AOF forward from any command, independent of the main pass over the file."""
+    """Reads an AOF file ahead from any command, without moving the salvage that reads the same file in order."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -22,7 +22,7 @@ class Lookahead:
         self.select, self.multi, self.exec = ids[b"select"], ids[b"multi"], ids[b"exec"]
 
     def count_commands(self, span: Span) -> int:
-        """The number of whole commands that begin in a byte range, which starts at a command."""
+        """The number of whole commands that begin in a byte range of the file, which starts at a command."""
         count = 0
         for batch in self.batches(span.start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)
@@ -55,7 +55,7 @@ class Lookahead:
         return 0, Span(end, end)
 
     def next_known_database(self, start: int) -> int:
-        """The file offset where the selected database is certain again.
+        """The next file offset where it is certain, after damage, in which database the commands run.
 
         That is at a SELECT, or at the MULTI directly before it.
         """
@@ -72,7 +72,7 @@ class Lookahead:
 
 
 def find_id(batch: RecordBatch, number: int, start: int, end: int) -> int:
-    """The index in a batch of the first command with id `number` in [start, end); `end` if there is none."""
+    """The index of the first command with id `number` among the commands `start` to `end` - 1 of a batch, or `end`."""
     try:
         return batch.ids.index(number, start, end)
     except ValueError:

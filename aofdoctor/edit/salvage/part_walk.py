@@ -39,10 +39,10 @@ class GuessedCommands:
 
 
 class PartSalvager:
-    """Finds the byte ranges to drop in one damaged file; everything before `decided_end` has been decided.
+    """Finds the byte ranges to drop in one damaged file of an AOF, in file order.
 
-    With `has_restarts`, the transactions that a restart tore are found by a reader of their own, which reads ahead:
-    what follows a transaction proves that it is torn.
+    Everything before the file offset `decided_end` is already dropped or kept.  With `has_restarts`, a second reader,
+    which reads ahead, finds the transactions that a server restart cut off: the commands after it prove that.
     `batch_start_multi` is the offset of the MULTI of a transaction that is open at the start of the current batch.
     """
 
@@ -100,7 +100,7 @@ class PartSalvager:
             yield from self._drops_after_gap(rdb.span.end)
 
     def _torn_by_restart_before(self, end: int) -> Iterator[Drop]:
-        """Drop the transactions before `end` that a restart tore; every command after the restart stays."""
+        """Drop the transactions before `end` that a server restart cut off; every command after the restart stays."""
         while self.next_torn and self.next_torn.start < end:
             yield from self._drop_block(self.next_torn, TORN_TRANSACTION_REASON)
             self.next_torn = next(self.torn_transactions, None)
@@ -130,7 +130,7 @@ class PartSalvager:
         return at == end
 
     def _drops_after_gap(self, end: int) -> Iterator[Drop]:
-        """Yield the drops after a gap in the file, which ends at `end`: database and transaction are unknown there."""
+        """Yield byte ranges to drop after damage that ends at `end`: database and transaction are unknown there."""
         self.tracker.mark_unknown()
         number, span = self.lookahead.find_first(end, self.exec, self.multi)
         if number == self.exec:
@@ -141,7 +141,7 @@ class PartSalvager:
             )
 
     def _torn_transaction_before(self, end: int) -> Iterator[Drop]:
-        """Drop the transaction that is open at `end`, where the part ends or damage begins."""
+        """Drop the transaction that is open at file offset `end`, where the file ends or damage begins."""
         if self.tracker.state[ContextField.TX] > 0:
             multi = self._open_multi_at(self.tracker.state[ContextField.MULTI_START], end)
             if multi is not None:
@@ -193,7 +193,10 @@ class PartSalvager:
         self.guessed_commands.count += commands
 
     def _transaction_start(self, batch: RecordBatch, i: int) -> int:
-        """The file offset where the transaction of command `i` begins, or an offset before `decided_end`."""
+        """The file offset where the transaction of command `i` of the batch begins.
+
+        If it begins before `decided_end`, the result can be any offset before `decided_end`.
+        """
         # The search stops at decided_end: without that, many drops in one transaction would take quadratic time.
         lowest = max(0, bisect_left(batch.edges, self.decided_end - batch.base, 0, batch.count) - 1)
         return multi_offset(batch, self.tracker.tx, i, self.open_before, lowest)
@@ -228,13 +231,13 @@ class PartSalvager:
     # -- making drops --
 
     def _drop(self, span: Span, commands: int, reason: str) -> Iterator[Drop]:
-        """Drop the bytes of a range that have not yet been decided to be dropped or kept."""
+        """Drop a byte range, except for its bytes before `decided_end`: these are already dropped or kept."""
         start, self.decided_end = max(span.start, self.decided_end), max(self.decided_end, span.end)
         if start < span.end:
             yield Drop(self.index, Span(start, span.end), commands, reason)
 
     def _drop_block(self, span: Span, reason: str) -> Iterator[Drop]:
-        """Drop all commands in a byte range except SELECT, as far as they are after `decided_end`."""
+        """Drop all commands in a byte range except SELECT, as far as they are not before `decided_end`."""
         start = max(span.start, self.decided_end)
         for batch in self.lookahead.batches(start):
             end = bisect_left(batch.edges, span.end - batch.base, 0, batch.count)

@@ -1,7 +1,7 @@
 """Remove items from an RDB at the start of an AOF file, and give it a new EOF opcode and checksum.
 
 Kept items are copied byte for byte. The new end is inserted after all dropped bytes in a `PatchedSource` view of the
-file. So the drops of an RDB are like any others: they can be kept in OUT.lost, and found again.
+file. So the removed items are byte ranges of a file, like other dropped bytes: they can be kept in OUT.lost.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,8 @@ ItemVerdicts = Callable[[], Iterator[tuple[Span, str]]]
 class SplicedRdb(NamedTuple):
     """A file of the AOF with an RDB from which items were removed.
 
-    `source` is the part with the RDB's new end inserted before offset `end`; `drops` are the drops of the RDB in it.
+    `source` is the file with the RDB's new end inserted before offset `end`; `drops` are the byte ranges of the removed
+    items in it.
     `reconstructions` are the inserted end, and a corrected magic.
     """
 
@@ -64,7 +65,7 @@ def splice_rdb(
 
 
 def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
-    """A view of the source with another byte at a file offset."""
+    """Return a view of a file with another byte at a file offset."""
     changed = Replacement(bytes((byte,)))
     pieces = [
         PatchPiece(Span(0, offset), offset),
@@ -75,7 +76,7 @@ def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
-    """A view of the source with another RDB magic at its start."""
+    """Return a view of a file with another RDB magic at its start."""
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
     first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
     assert first.transform is None, "an RDB is read as it is"
@@ -86,7 +87,7 @@ def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSo
 
 
 def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:
-    """The verdicts on RDB items, then a drop for any bytes between the last item and the end of the RDB."""
+    """Yield (byte range, reason to drop it or "") of each RDB item, then of any bytes from the last one up to `end`."""
     at = 0
     for span, why in item_verdicts:
         yield span, why
@@ -96,7 +97,7 @@ def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterat
 
 
 def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes) -> bytes:
-    """The bytes of the RDB's new end: added keys, EOF opcode, and the checksum if the RDB version has one."""
+    """Encode the new end of an RDB from which items were removed: added keys, EOF opcode, checksum if it has one."""
     last = added + bytes([Opcode.EOF])
     if not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return last
@@ -108,7 +109,7 @@ def _new_end(source: Source, end: int, item_verdicts: ItemVerdicts, added: bytes
 
 
 def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
-    """Join adjacent byte ranges."""
+    """Yield byte ranges with adjacent ones joined."""
     held: Span | None = None
     for span in spans:
         if held and held.end == span.start:
@@ -122,7 +123,7 @@ def _merge_spans(spans: Iterator[Span]) -> Iterator[Span]:
 
 
 def _insert(source: FileSource | PatchedSource, at: int, data: bytes) -> PatchedSource:
-    """A view of the source with `data` inserted at file offset `at`."""
+    """Return a view of a file with `data` inserted at file offset `at`."""
     pieces = source.pieces if isinstance(source, PatchedSource) else [PatchPiece(Span(0, source.size), source.size)]
     out: list[PatchPiece] = []
     start = 0

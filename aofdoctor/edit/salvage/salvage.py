@@ -1,7 +1,7 @@
 """Plan `repair --salvage`: keep every intact command before and after damage, and transactions whole or not at all.
 
-part_walk.py finds the drops of one file. Where damage may have destroyed a SELECT, the database of the commands after
-it is a guess: the plan counts these commands, and a strict salvage drops them.
+part_walk.py finds the bytes to drop in one file. Where damage may have destroyed a SELECT, the database of the
+commands after it is a guess: the plan counts these commands, and a strict salvage drops them.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def plan_salvage(
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `drop_unknown`, commands that no server version knows are dropped; with `partial_values`, the readable elements of
-    damaged collections of an RDB.  Raises RefusedEdit if no part exists.
+    damaged collections of an RDB.  Raises RefusedEdit if no file of the AOF exists.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
@@ -117,7 +117,7 @@ def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int
 def _splice_damaged_rdbs(
     report: Report, strict: bool, partial_values: bool
 ) -> dict[int, tuple[SplicedRdb, SalvageCounts]]:
-    """The readable items of each damaged RDB with their counts, by index of the file in load order."""
+    """Reduce each damaged RDB to its readable items; returns these with their counts, by index of the file."""
     spliced_rdbs = {}
     for index, part in enumerate(report.parts):
         source = part.part.source

@@ -58,7 +58,7 @@ cdef const double_power *check_powers(bytes powers) except NULL:
 
 
 cdef class _BatchColumns:
-    """Hold the buffers of a batch's columns and of the window during one call."""
+    """Holds pointers to the columns of a batch of RDB items, and to the buffer with their bytes, during one call."""
 
     cdef encoder_columns columns
     cdef Py_buffer views[9]

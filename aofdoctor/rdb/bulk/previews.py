@@ -17,9 +17,10 @@ Preview = list[bytes] | None
 
 
 class KeyPreviews:
-    """Makes previews of the keys of a batch: lists of the key's name and words of its value, as in encoder.py.
+    """Makes previews of RDB keys in a batch: for each, a list of its name and the first strings of its value.
 
-    `indexes` are column indexes of keys in the batch; `window` holds the bytes, None if there is no window.
+    `indexes` are the column indexes of the keys in the batch; `window` is the buffer with their bytes, or None if the
+    bytes are not in memory, and then there are no previews.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class KeyPreviews:
         return self._previews(batch, indexes, window, 0)
 
     def names_and_words(self, batch: ItemBatch, indexes: list[int], window: WalkWindow | None) -> list[Preview]:
-        """Return for each requested key [name, word, ...] with up to WORDS_MAX words of its value, or None."""
+        """Return for each requested key [name, string, ...] with the first WORDS_MAX strings of its value, or None."""
         return self._previews(batch, indexes, window, WORDS_MAX)
 
     def _previews(

@@ -26,7 +26,7 @@ MAX_RUN_ITEMS = MAX_RUN_ITEMS_C
 
 
 cdef object digits(int64_t value):
-    """Return a number as decimal text; the digits are computed from the last to the first."""
+    """Return a signed 64-bit number as decimal text."""
     cdef char text[24]
     cdef uint64_t rest = <uint64_t>value if value >= 0 else 0 - <uint64_t>value
     cdef int at = 24

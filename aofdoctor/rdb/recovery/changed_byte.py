@@ -17,14 +17,14 @@ _PIECE = 1 << 20
 
 
 class ChangedByte(NamedTuple):
-    """The offset of a byte that was changed, and its value before."""
+    """A byte of an RDB that was changed: its file offset, and its original value from 0 to 255."""
 
     offset: int
     original: int
 
 
 def find_changed_byte(source: Source, end: int) -> ChangedByte | None:
-    """Return the only changed byte of an RDB that ends at `end`; None if more were changed, or for more than 16 MiB."""
+    """Return the changed byte of an RDB that ends at offset `end`, by its checksum; None for two or over 16 MiB."""
     body = end - _CHECKSUM_SIZE
     if not MAGIC_SIZE < body <= _SIZE_MAX or not has_checksum(pread(source, MAGIC_SIZE, 0)):
         return None

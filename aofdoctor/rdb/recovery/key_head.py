@@ -1,4 +1,4 @@
-"""Read the head of a key, its opcodes, type and name, where the value after it may be damaged."""
+"""Read the head of an RDB key (expiry and other opcodes, type, name), even if the value after it is damaged."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ _OPCODES_MAX = 8  # opcodes before one type
 
 
 class KeyHead(NamedTuple):
-    """The head of a key: its type, its name, where its value begins, and its expiry (unix milliseconds; -1: none)."""
+    """The head of an RDB key: its type byte, name, file offset of its value, and expiry (unix ms; -1: none)."""
 
     type: int
     name: bytes
@@ -20,7 +20,7 @@ class KeyHead(NamedTuple):
 
 
 def read_key_head(source: Source, start: int) -> KeyHead | None:
-    """Return the head of the key that begins with its first opcode at `start`; None if no key with a name does."""
+    """Read the head of the RDB key that begins, with its opcodes, at file offset `start`; None if no key does."""
     cursor, expire = Cursor(source), -1
     cursor.seek(start)
     try:

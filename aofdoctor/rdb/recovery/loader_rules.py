@@ -81,7 +81,7 @@ def _note(problem: CorruptValue) -> str:
 
 
 def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    """Decode a set, sorted set or hash; it must have members, which must differ, and no score may be nan."""
+    """Return why no server keeps a set, sorted set or hash: no or equal members, or a score that is nan; "" if one does."""
     problem = _NO_ELEMENTS
 
     def members() -> Iterator[bytes]:
@@ -113,7 +113,10 @@ def _is_too_late(expire_ms: int | None) -> bool:
 
 
 def _stream_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    """Decode a stream; groups and consumers must differ by name, and its counters must agree from RDB 15 on."""
+    """Return why no server loads a stream: equal names of groups or consumers, wrong counters; "" if it loads.
+
+    The counters are compared from RDB version 15 on.
+    """
     live, groups, consumers = 0, set[object](), set[object]()
     meta: StreamMeta | None = None
     is_strict = dialect_is_strict(value.dialect, version)
@@ -147,7 +150,7 @@ def _stream_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
 
 
 def _array_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    """Decode an array; its indexes must grow."""
+    """Return why no server loads an array (Redis 8.8): its indexes do not increase; "" if it loads."""
     last = -1
     for element in elements(cursor, value):
         if isinstance(element, CorruptValue):
@@ -160,7 +163,7 @@ def _array_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
 
 
 def dialect_is_strict(dialect: str, version: int) -> bool:
-    """Return whether servers that read this RDB version compare the counters of streams."""
+    """Whether servers that read this RDB version refuse a stream with counters that do not match its entries."""
     return dialect == "redis" and version >= _STREAM_COUNTERS_VERSION
 
 
@@ -173,7 +176,10 @@ def _counter_defect(meta: StreamMeta, live: int) -> str:
 
 
 def _module_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    """Decode the value of a module; that of a vector set is judged as its module does."""
+    """Return why no server loads the value of a module type, as far as it is known here; "" if one may load it.
+
+    A vector set is checked by the rules of its module.
+    """
     parts = elements(cursor, value)
     first = next(parts, None)
     if isinstance(first, CorruptValue):

@@ -1,4 +1,4 @@
-"""Find where an RDB can still be read after its first bytes were lost: its magic, or a whole sector of it."""
+"""Find where an RDB can still be read if its first bytes are lost: only the magic, or one or more disk sectors."""
 
 import re
 from typing import NamedTuple
@@ -16,20 +16,20 @@ _OLD, _NEW = b"REDIS0009", b"REDIS0011"  # the oldest version that holds the typ
 
 
 class LostHead(NamedTuple):
-    """Where the first readable item begins, and a magic that fits what follows."""
+    """For an RDB without its beginning: the file offset of its first readable item, and a magic to put before it."""
 
     keys_start: int
     magic: bytes
 
 
 def begins_with_aux(source: Source) -> int | None:
-    """Return the offset of the first AUX field of an RDB within its first bytes, or None."""
+    """Return the offset of the AUX field redis-ver or valkey-ver in the first 64 bytes of a file, or None."""
     match = _FIRST_AUX.search(pread(source, _HEAD, 0))
     return match.start() if match else None
 
 
 def lost_head(source: Source) -> LostHead | None:
-    """Find the first item of an RDB without its beginning; None if no keys can be found."""
+    """Find the first readable item of an RDB that has lost its beginning; None if no keys can be found."""
     start = begins_with_aux(source)
     if start is not None:  # The beginning of the AUX fields is there.
         before = pread(source, start, 0)
@@ -54,7 +54,7 @@ def _first_nonzero(source: Source) -> int | None:
 
 
 def _newest_needed(source: Source, start: int) -> bytes:
-    """The magic of the oldest version that has the types of the items from `start` on."""
+    """Return a magic for an RDB that lost its own: of the version that has the value types from offset `start` on."""
     window = WalkWindow(source, layout_of(_NEW), start, verify=False)
     window.run()
     kinds = [window.columns.kind[i] for i in range(window.columns.count) if window.columns.name[i] >= 0]

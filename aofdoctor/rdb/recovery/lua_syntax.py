@@ -15,7 +15,7 @@ _OPENING = frozenset({*_BLOCKS, b"repeat", b"(", b"[", b"{"})
 
 @cache
 def _token() -> re.Pattern[bytes]:
-    """Return the expression for one token; compiled at its first use, because it is long."""
+    """Return the regular expression for one token of Lua; it is compiled at the first call, because it is long."""
     return re.compile(
         rb"\s+"
         rb"|--\[(?P<comment>=*)\[[\s\S]*?\](?P=comment)\]"

@@ -1,7 +1,7 @@
-"""Find names that occur twice among any number of names, exactly and in bounded memory.
+"""Find duplicate key names in an RDB, or duplicate members in a value, exactly and in bounded memory.
 
-Few names are compared in a set.  For many, a first pass over them collects in a Bloom filter which may be repeated, and
-a second pass compares those.
+A small number of names is compared in a set.  Otherwise a first pass over all names finds candidates with a Bloom
+filter, and a second pass compares only the candidates.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,12 +14,12 @@ _COMPARED_IN_MEMORY = 1 << 16
 
 
 def digest_of(db: int, name: bytes) -> bytes:
-    """Return 16 bytes that are the same only for the same name in the same database."""
+    """Return a 16-byte BLAKE2 hash of a database number and a name, taken as unique for each pair."""
     return blake2b(name, digest_size=16, salt=(db % (1 << 64)).to_bytes(8, "little")).digest()
 
 
 def suspected_repeats(names: Iterable[Name]) -> set[bytes]:
-    """Return the digests of all names that occur twice, and of few others."""
+    """First pass over names: return the hashes (digest_of) of all names that occur twice, and of a few others."""
     bloom, exact, suspects = None, set[bytes](), set[bytes]()
     for db, name in names:
         digest = digest_of(db, name)
@@ -38,13 +38,13 @@ def suspected_repeats(names: Iterable[Name]) -> set[bytes]:
 
 
 class RepeatedNames:
-    """Tells for names in a second pass whether the same name came before; `suspects` are from the first pass."""
+    """Second pass over names: finds repeated ones exactly, given the hashes that suspected_repeats has returned."""
 
     def __init__(self, suspects: set[bytes]) -> None:
         self.suspects, self._passed = suspects, set[bytes]()
 
     def is_repeated(self, db: int, name: bytes) -> bool:
-        """Return whether the name has been passed before, and remember it."""
+        """Whether this method was called before with this name, if it is among the suspects; remembers the name."""
         if not self.suspects:
             return False
         digest = digest_of(db, name)
@@ -57,7 +57,7 @@ class RepeatedNames:
 
 
 def has_repeats(read_names: Callable[[], Iterable[bytes]]) -> bool:
-    """Return whether a name occurs twice in what `read_names` yields each time that it is called."""
+    """Whether any name occurs twice; `read_names` yields all names, and is called again for each pass."""
     exact = set[bytes]()
     for name in read_names():
         if name in exact:

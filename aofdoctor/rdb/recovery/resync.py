@@ -78,7 +78,8 @@ class KeySearch:
     ) -> tuple[int, StopReason, int]:
         """Search the bytes `data`, from file offset `base` on; return (offset, reason, remaining step budget).
 
-        If the reason is FULL, keys begin at the offset.  Otherwise, the next window must continue from it.
+        If the StopReason is FULL, keys begin at the offset.  Otherwise, the search must continue there in the next
+        part of the file.
         """
         buffer, end = bytearray(data + bytes(SLACK)), len(data)
         stop, at = end if last else end - end // 4, 0

@@ -193,7 +193,7 @@ class _ItemRewriter:
         return True
 
     def copy_shifted(self, batch: ItemBatch) -> Iterator[bytes]:
-        """Yield the bytes of a batch with the expiries of its keys shifted in place."""
+        """Yield the bytes of a batch of RDB items, in which only the expiries of its keys are changed."""
         if not self.target.shift_ms:
             yield from self.copy_bytes(batch.span)
             return
@@ -210,12 +210,12 @@ class _ItemRewriter:
         return shifted.to_bytes(8, "little", signed=True)
 
     def copy_bytes(self, span: Span) -> Iterator[bytes]:
-        """Yield the bytes of a range of the source unchanged, in pieces."""
+        """Yield the bytes in a range of the source RDB unchanged, in pieces."""
         for at in range(span.start, span.end, 1 << 18):
             yield pread(self.source, min(1 << 18, span.end - at), at)
 
     def rewrite_key(self, key: KeyItem) -> Iterator[bytes]:
-        """Yield the bytes of a key with its opcodes in the target format, copied or re-encoded.
+        """Yield the bytes of an RDB key, with its opcodes, in the target format, copied or re-encoded.
 
         Information that the target cannot represent is recorded in the report.
         """
@@ -240,7 +240,7 @@ class _ItemRewriter:
         self._count(key.db, key.type)
 
     def rewrite_item(self, item: OpcodeItem) -> Iterator[bytes | CorruptValue]:
-        """Yield the bytes of an item that is not a key, if the target knows its opcode; else record the loss."""
+        """Yield the bytes of an RDB item that is not a key if the target knows its opcode; else record the loss."""
         if item.kind in (KIND_MAGIC, _EOF):
             return
         if item.kind == KIND_UNPARSED:

@@ -57,7 +57,7 @@ class HashTemplates:
 
 
 def _in_order(cursor: Cursor, count: int) -> Iterator[String]:
-    """Yield the names of a template; raises DecodeError unless they grow by length, then by bytes."""
+    """Yield the field names of a hash template; raises DecodeError unless they are sorted by length, then by bytes."""
     last: String | None = None
     for name in chain.from_iterable(cursor.strings(count)):
         if last is not None and not _precedes(last, name):

@@ -35,7 +35,7 @@ class StreamId(NamedTuple):
 
     @property
     def raw(self) -> bytes:
-        """The id as the 16 bytes of an RDB file, which sort in the order of ids."""
+        """The stream id as the 16 bytes of an RDB file, which sort in the order of ids."""
         return self.ms.to_bytes(8, "big") + self.seq.to_bytes(8, "big")
 
     def __bytes__(self) -> bytes:
@@ -183,7 +183,7 @@ def _consumer(c: Cursor, version: int) -> Consumer:
 
 
 def _pending(c: Cursor, pending: PendingEntries, owned: bool) -> PendingEntry:
-    """Decode a pending entry of a consumer; as in the server, its group must have it, and it has one owner at most."""
+    """Decode a pending entry of a consumer; raises DecodeError if its group lacks it, or it has another owner."""
     at, raw = c.offset, c.take(16)
     if (delivery := pending.take(raw)) is None:
         raise DecodeError(at, "a pending entry of a consumer that is not its group's")

@@ -1,4 +1,4 @@
-"""Judge the value of a vector set (Redis 8.0 on) as its module does at load: dimensions, vectors, links of the graph.
+"""Check a vector set in an RDB (Redis 8.0 and later) as its module does at load: dimensions, vectors, graph links.
 
 A vector set is stored as the value of the module type `vectorset`: its dimension, size and configuration, an optional
 projection matrix, then each element with its vector and the parameters of its node.  The module refuses the whole RDB
@@ -17,11 +17,14 @@ _FLOAT, _INT8, _BINARY = 0, 1, 2  # how the components of the vectors are stored
 
 
 class _Refused(Exception):
-    """The module refuses the value; the message is the reason."""
+    """The module refuses to load a vector set; the message is the reason."""
 
 
 def vector_set_defect(version: int, parts: Iterator[ModulePart]) -> str:
-    """Return why the module refuses a vector set, from the parts of its value; empty if it loads."""
+    """Return why the module refuses to load a vector set; empty if it loads it.
+
+    `parts` are the numbers and strings of the value; `version` is its encoding version.
+    """
     try:
         _VectorSetCheck(parts).run(version)
     except _Refused as refused:
@@ -30,7 +33,10 @@ def vector_set_defect(version: int, parts: Iterator[ModulePart]) -> str:
 
 
 class _VectorSetCheck:
-    """One pass over the parts.  `links` is the XOR of a hash of every link: zero if each is stored by both its ends."""
+    """Reads the parts of a vector set once, in order, and checks them.
+
+    `links` is the XOR of a hash of every link of the graph: zero if each link is stored at both its ends.
+    """
 
     def __init__(self, parts: Iterator[ModulePart]) -> None:
         self.parts = parts
@@ -81,7 +87,7 @@ class _VectorSetCheck:
         self._number()
 
     def _layer(self, node: int, layer: int, remaining: int, version: int) -> int:
-        """Read the links of a node in one layer; return the number of parameters that they take."""
+        """Read and check the links of a node in one layer of the graph; return how many numbers were read."""
         count, most = self._number(), self._number()
         if count > most or most > _LINKS_MAX or 2 + count + version > remaining:
             raise _Refused(f"node {node} of a vector set has {count} links of {most} in layer {layer}")
@@ -113,7 +119,7 @@ class _VectorSetCheck:
 
 
 def _vector_size(storage: int, dimension: int) -> int:
-    """Return the bytes of a vector by how its components are stored."""
+    """Return the size in bytes of a vector of `dimension` components; `storage` is _FLOAT, _INT8 or _BINARY."""
     if storage == _FLOAT:
         return 4 * dimension
     if storage == _INT8:

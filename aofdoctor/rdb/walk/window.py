@@ -47,7 +47,7 @@ class WalkWindow:
 
     @property
     def offset(self) -> int:
-        """The offset in the source that the walk has reached."""
+        """The file offset that the walk over the items of the RDB has reached."""
         return self.base + self.at
 
     def run(self, step_budget: int = _UNLIMITED_STEPS) -> tuple[StopReason, int]:
@@ -88,7 +88,7 @@ class WalkWindow:
         return self.crc
 
     def _should_flush(self) -> bool:
-        """Decide whether to deliver the items now, so that a compressed RDB need not be decompressed again for them."""
+        """Whether to deliver the RDB items now, while a compressed RDB still has their decompressed bytes in memory."""
         columns = self.columns
         return (
             self._max_batch_span is not None

@@ -1,4 +1,4 @@
-"""aofdoctor convert: another layout, another server version, or shifted expiries."""
+"""aofdoctor convert: write an AOF or RDB in another layout, for another server version, or with shifted expiries."""
 
 import re
 import time
@@ -102,7 +102,7 @@ def convert(
 
 
 def _shift_ms(aof: AOF, shift: str | None, now: str | None) -> int:
-    """The milliseconds that --shift-ttl or --now shift every expiry by."""
+    """Return by how many milliseconds --shift-ttl or --now shift every expiry; 0 if neither is given."""
     if shift:
         match = _DURATION.match(shift)
         if not match or not int(match[1]):

@@ -1,5 +1,5 @@
-"""Verbs that answer a question about an AOF: check, diff, log, show and stats.
+"""The verbs that only examine an AOF: check, diff, log, show and stats.
 
-They may import options, console, views and every lower package.  A verb that writes anything but a patch does not
-belong here: see `rescue` and `convert`.
+They may import the rest of cli and every lower package.  A verb that writes files, other than the patch of diff, does
+not belong here: see `rescue` and `convert`.
 """

@@ -1,4 +1,4 @@
-"""aofdoctor diff: compare two AOFs by their commands in order, or by the keys that they write."""
+"""aofdoctor diff: compare two AOFs, A and B, by their commands in order, or by the keys that they write."""
 
 import os
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ _RDB_DAMAGE = frozenset({DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAM
 
 
 class CompareBy(StrEnum):
-    """The values of --by."""
+    """The values of the option --by of `diff`: compare two AOFs by their commands, or by their keys."""
 
     COMMANDS = "commands"
     KEYS = "keys"
@@ -124,7 +124,10 @@ def diff(
 def _compare_by_keys(
     sides: tuple[Side, Side], selections: tuple[Selection, Selection], paths: tuple[str, str], json: bool
 ) -> bool:
-    """Print the differences by keys; True if the sides differ."""
+    """Compare two AOFs by keys, print the differences, and return whether there are any.
+
+    `paths` are the paths of A and B as the user gave them.
+    """
     key_diff = compare_keys(*sides, selections)
     (print_key_diff_json if json else print_key_diff)(key_diff, paths)
     warn_of_damage(sides)
@@ -148,7 +151,7 @@ def _require_consistent_options(
     reverse: str | None,
     selection_options: options.SelectionOptions,
 ) -> None:
-    """Raise InvalidSelection for options that exclude one another."""
+    """Raise InvalidSelection for options of `diff` that exclude one another."""
     if selection_options["from_"] is not None or selection_options["to"] is not None:
         raise InvalidSelection(
             "--from and --to name a place in one AOF", "write PATH@POSITION for a side that ends there"
@@ -167,7 +170,10 @@ def _make_renderer(comparison: Comparison, stat: bool, json: bool) -> Renderer:
 
 
 def _copy_to_patches(comparison: Comparison, writers: dict[int, DiffPatch]) -> Iterator[DiffEvent]:
-    """Pass the differences on, and write the runs of each side that has a patch to it; `writers` is by side."""
+    """Yield all differences of a comparison, and write the commands that only one AOF has to its patch on the way.
+
+    `writers` are the patches by AOF: 0 for commands only in A (--patch-reverse), 1 for commands only in B (--patch).
+    """
     for event in comparison.diff.events():
         if isinstance(event, OneSidedRun) and event.side in writers:
             writers[event.side].add(event.run)

@@ -1,4 +1,4 @@
-"""aofdoctor log: print the commands of an AOF in order, filtered, one line each."""
+"""aofdoctor log: print the commands of an AOF in order, one line each, optionally only selected ones."""
 
 import sys
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ Exit status: 0 done; 1 damage was met on the way (named on standard error); 2 us
 
 
 class OutputFormat(StrEnum):
-    """The values of --format."""
+    """The values of the option --format of `log`: how a command is printed."""
 
     TEXT = "text"
     JSON = "json"
@@ -79,7 +79,7 @@ def log(
 
 
 def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
-    """Raise InvalidSelection where the keys of the base cannot be read or the format has no form for them."""
+    """Raise InvalidSelection if --base cannot list the keys of the RDB base: with --tail, a format or a pipe."""
     if tail:
         raise InvalidSelection("--tail reads the end alone, and a base is the beginning", "leave --tail out")
     if format not in (OutputFormat.TEXT, OutputFormat.JSON):
@@ -94,7 +94,10 @@ def _require_readable_base(aof: AOF, tail: bool, format: OutputFormat) -> None:
 def _items(
     aof: AOF, log_selection: Selection, count: int | None, tail: bool, reverse: bool, base: bool
 ) -> Iterable[entries.LogItem]:
-    """The selected items in the order to print; --tail of a pipe reads it from the start, because it cannot seek."""
+    """Return the selected commands, keys of the RDB base (with `base`) and damage, in the order to print.
+
+    `count`: only the last ones.  --tail reads from the end of the file, but a pipe from its start.
+    """
     pipe = any(isinstance(part.source, PipeSource) for part in aof.parts)
     if tail and not pipe:
         warn(
@@ -115,7 +118,7 @@ def _items(
 
 
 def _write(aof: AOF, items: Iterable[entries.LogItem], format: OutputFormat) -> bool:
-    """Write all items to standard output and warn about damage; True if there was any."""
+    """Print commands and RDB keys on standard output, and warn about damage; return whether there was any damage."""
     writer = _make_writer(aof, format)
     write_key = writer.write_key if isinstance(writer, record_lines.LineWriter) else base_keys.write_key_json
     out, has_damage = sys.stdout.buffer, False

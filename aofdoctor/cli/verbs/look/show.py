@@ -1,4 +1,4 @@
-"""aofdoctor show: one record, RDB item or damage in full."""
+"""aofdoctor show: print what is at one position of an AOF in full: a command, an annotation, an RDB key or damage."""
 
 from typing import Annotated
 

@@ -81,7 +81,7 @@ def stats(
 
 
 def _parse_delimiter(value: str) -> bytes:
-    """The byte of --delimiter."""
+    """Return the value of --delimiter as one byte; raises InvalidSelection if it is longer."""
     encoded = value.encode("utf-8", "surrogateescape")
     if len(encoded) != 1:
         raise InvalidSelection(
@@ -91,7 +91,7 @@ def _parse_delimiter(value: str) -> bytes:
 
 
 def _parse_seconds(value: str | None) -> int | None:
-    """The seconds of --every, such as 300 for "5m"."""
+    """Convert the value of --every to seconds, such as "5m" to 300; None if the option is not given."""
     if value is None:
         return None
     match = _DURATION.fullmatch(value)

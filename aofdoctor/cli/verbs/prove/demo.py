@@ -1,4 +1,4 @@
-"""aofdoctor demo: write a sample with a private server, wipe it, and rescue it with check, strip and verify.
+"""aofdoctor demo: write a sample AOF with a temporary server, wipe it, and rescue it with check, strip and verify.
 
 Those verbs are imported when the demo runs, so that its help does not load them.
 """
@@ -63,7 +63,7 @@ def demo(
 
 @contextmanager
 def _work_folder(keep: str | None) -> Iterator[Path]:
-    """The new directory `keep`, or a temporary one that is removed in the end."""
+    """Create the directory `keep` for the files of the demo, or a temporary directory that is removed afterwards."""
     if keep:
         Path(keep).mkdir()
         yield Path(keep)
@@ -76,7 +76,10 @@ def _work_folder(keep: str | None) -> Iterator[Path]:
 
 
 def _rescue(data: str, rescued: str) -> None:
-    """Run check, strip and verify on the wiped data directory, each with its command line as a heading."""
+    """Run check, strip and verify on the wiped data directory `data`; strip writes the copy `rescued`.
+
+    The command line of each is printed as a heading.
+    """
     from aofdoctor.cli.verbs.look.check import check
     from aofdoctor.cli.verbs.prove.verify import verify
     from aofdoctor.cli.verbs.rescue.strip import strip
@@ -87,7 +90,7 @@ def _rescue(data: str, rescued: str) -> None:
 
 
 def _run_verb(command_line: str, verb: Callable[[], None]) -> None:
-    """Print a command line and run its verb, whatever its exit status."""
+    """Print an aofdoctor command line as a heading, and call `verb`, which runs it; the exit status is ignored."""
     print_line()
     print_line(make_painter()(f"$ aofdoctor {command_line}", "strong"))
     with suppress(typer.Exit):
@@ -95,7 +98,7 @@ def _run_verb(command_line: str, verb: Callable[[], None]) -> None:
 
 
 def _count_keys(path: Path, binary: ServerBinary) -> int:
-    """The number of keys that a server has after loading an AOF."""
+    """Load the AOF at `path` in a temporary server and return the number of keys that the server has then."""
     with open_path(str(path)) as aof:
         result = load_in_sandbox(aof, [binary])
     if not isinstance(result, LoadResult):

@@ -1,4 +1,4 @@
-"""aofdoctor verify: load an AOF in a private real server and report the keys that it has then."""
+"""aofdoctor verify: load an AOF in a temporary Redis or Valkey server and report how many keys the server has then."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""aofdoctor apply: carry out a saved plan."""
+"""aofdoctor apply: carry out an edit that an editing verb has saved with --plan."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""aofdoctor repair: a copy that a server loads."""
+"""aofdoctor repair: write a copy of a damaged AOF that a server loads, without the damage or what follows it."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""aofdoctor rewind: a copy with everything up to a position or a time."""
+"""aofdoctor rewind: write a copy of an AOF with everything up to a position or a time."""
 
 from typing import Annotated
 

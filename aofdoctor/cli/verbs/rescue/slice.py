@@ -1,4 +1,4 @@
-"""aofdoctor slice: a copy with only the selected commands."""
+"""aofdoctor slice: write a copy of an AOF with only the selected commands, in a form that loads by itself."""
 
 from aofdoctor.cli import options
 from aofdoctor.cli.console import progress_bar

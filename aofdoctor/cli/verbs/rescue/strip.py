@@ -104,7 +104,10 @@ def strip(
 def _require_compatible(
     trust_tail: bool, receipt: str | None, in_place: bool, only_flushes: bool, chooses_group: bool
 ) -> None:
-    """Raise InvalidSelection for options that exclude each other."""
+    """Raise InvalidSelection for options of `strip` that exclude each other.
+
+    `only_flushes`: flushes are removed, and not selected commands.  `chooses_group`: POSITION or --all is given.
+    """
     if trust_tail and not in_place:
         raise InvalidSelection("--trust-tail goes with --in-place")
     if trust_tail and chooses_group:
@@ -119,7 +122,10 @@ def _write_hint(plan: Plan) -> str:
 
 
 def _can_overwrite(output_options: OutputOptions, only_flushes: bool) -> bool:
-    """Whether the edit in place can overwrite the flushes; any other edit in place exchanges the file for a new one."""
+    """Whether to overwrite the flushes in the AOF itself with PINGs of the same size.
+
+    Any other edit in place writes a new file and exchanges it with the old one.
+    """
     return output_options.in_place and only_flushes and not (output_options.prove or output_options.hash)
 
 
@@ -194,7 +200,7 @@ def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: b
 
 
 def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, json: bool) -> None:
-    """Print the result; if standard output cannot be written, the error names the receipt all the same."""
+    """Print the result of overwriting flushes in place; an error while printing gets a note with the receipt's path."""
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     try:

@@ -1,4 +1,4 @@
-"""aofdoctor undo: reverse an edit in place from its receipt."""
+"""aofdoctor undo: reverse an edit in place, with the receipt file that the edit wrote."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,5 +1,5 @@
-"""The views of `diff`: the base class that the views of commands share, text, JSON Lines, tables of counts, and keys.
+"""The output of `aofdoctor diff` as text, JSON Lines, tables of counts, and by keys; renderer.py is their base class.
 
-A view may import the console, other views, aofdoctor.diff and the packages below it.  Comparing does not belong here: a
-view counts and prints the events that aofdoctor.diff yields.
+These modules may import the console, other views, aofdoctor.diff and lower packages.  Comparing does not belong here:
+they count and print the differences that aofdoctor.diff yields.
 """

@@ -1,4 +1,4 @@
-"""The JSON Lines of `diff --json`: the fork, one object for each difference, and the summary."""
+"""Print the JSON Lines of `diff --json`: where A and B diverge first, one object for each difference, and a summary."""
 
 import json
 import sys
@@ -19,9 +19,9 @@ from aofdoctor.log.base_keys import BaseKey
 
 
 class _FieldInserter:
-    """A stream that inserts JSON fields after the opening brace of the first object written to it.
+    """A writable stream that adds JSON fields at the start of the object that is written to it.
 
-    Thus an entry gets fields of the diff while it is written piece by piece.
+    So a command gets the fields of `diff --json` while its JSON object is written piece by piece.
     """
 
     def __init__(self, out: BinaryIO, fields: bytes) -> None:
@@ -38,7 +38,11 @@ class _FieldInserter:
 
 
 class JsonRenderer(DiffRenderer):
-    """Prints objects of the types fork, only, moved and opaque in the order of the log, and the summary at the end."""
+    """Prints the differences of two AOFs as JSON objects of the types fork, only, moved and opaque, then a summary.
+
+    fork: where the AOFs diverge first; only: a command that one AOF has; moved: one at different places in both;
+    opaque: bytes that were compared without decoding.
+    """
 
     def render_gap(self, gap: Divergence) -> None:
         if gap.positions is self.comparison.diff.fork:
@@ -84,7 +88,7 @@ class JsonRenderer(DiffRenderer):
 
 
 def fork_json(comparison: Comparison) -> dict[str, Any] | None:
-    """Where the sides diverge first; None if they do not."""
+    """Return the JSON object that says where two AOFs diverge first; None if they do not."""
     diff = comparison.diff
     if diff.fork is None:
         return None
@@ -109,7 +113,7 @@ def _position_json(side: Side, place: DiffPosition) -> dict[str, Any]:
 
 
 def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
-    """The position on each side up to which the bytes are the same."""
+    """Return, as JSON, the position in each of the two AOFs up to which their bytes are equal."""
     diff = comparison.diff
     places = [part_and_offset(side, place) for side, place in zip(comparison.sides, diff.equal_bytes_end, strict=True)]
     return {
@@ -119,7 +123,10 @@ def _common_bytes_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def summary_json(comparison: Comparison, tally: DifferenceCounts, different: bool) -> dict[str, Any]:
-    """The totals of a comparison; the fields are a contract."""
+    """Return the JSON object with the totals of `diff`; scripts depend on the names of its fields.
+
+    `tally` counts the selected differences; `different` says whether there are any.
+    """
     diff = comparison.diff
     return {
         "type": "summary",

@@ -1,4 +1,4 @@
-"""The text and the JSON of `diff --by keys`: counts, then the keys that differ with their last writes."""
+"""Print the result of `diff --by keys` as text or JSON: counts, then the keys that differ with their last writes."""
 
 from typing import Any
 
@@ -12,7 +12,10 @@ _TYPES = {ONLY_A: "only_a", ONLY_B: "only_b", DIFFERS: "differs"}
 
 
 def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
-    """Print the counts, then the keys under a heading for each kind of difference."""
+    """Print the result of `diff --by keys` as text: counts, then the keys, grouped by the kind of difference.
+
+    `paths` are the paths of the AOFs A and B as the user gave them.
+    """
     paint = make_painter()
     if not any(key_diff.counts):
         same = (
@@ -48,7 +51,7 @@ def print_key_diff(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
 
 
 def _warn_of_unnamed_keys(key_diff: KeyDiff) -> None:
-    """Warn about commands, such as scripts, that may touch keys which they do not name."""
+    """Warn about commands in A or B, such as scripts, that may access keys that are not in their arguments."""
     a, b = key_diff.unnamed_key_commands
     if a or b:
         words = (
@@ -59,13 +62,16 @@ def _warn_of_unnamed_keys(key_diff: KeyDiff) -> None:
 
 
 def _write_position(side: Side, names: dict[str, str], write: LastWrite, letter: str) -> str:
-    """The position of the last write to a key on side `letter`; `names` are the short names of the parts."""
+    """Format the position of the last write to a key in one AOF, such as "A 7.incr@104".
+
+    `letter` is A or B, the AOF; `names` maps the names of its files to short ones.
+    """
     place = position_text(names[side.aof.parts[write.part].name], write.start)
     return f"{letter} {place}{' deleted' if write.deleted else ''}"
 
 
 def print_key_diff_json(key_diff: KeyDiff, paths: tuple[str, str]) -> None:
-    """Print the summary as one JSON object, then one object for each key that differs."""
+    """Print the result of `diff --by keys` as JSON: one object with the counts, then one for each key that differs."""
     only_a, only_b, differ = key_diff.counts
     print_json({
         "type": "summary", "equal": not key_diff.has_differences, "a": paths[0], "b": paths[1],

@@ -1,6 +1,7 @@
-"""What all views of `diff --by commands` share: counting the differences, warnings about damage, and the summary.
+"""The base class of the outputs of `diff --by commands`: it counts differences, and warns about damage.
 
-A view subclasses DiffRenderer and prints the events that it passes on: gaps, runs of units and opaque units.
+An output format subclasses DiffRenderer and prints what that passes on: where the AOFs A and B ("sides") diverge, runs
+of units (a unit is a command, a transaction or an RDB key), and opaque units, bytes that are compared undecoded.
 """
 
 from abc import abstractmethod
@@ -29,7 +30,10 @@ FALLBACK_NOTE = "one side has long stretches that the other lacks: the answer is
 
 @dataclass
 class Comparison:
-    """Two AOFs to compare: their paths as the user gave them, the diff, and the selection on each side."""
+    """The comparison of two AOFs, A and B, by commands: their paths as the user gave them, the diff, and the filters.
+
+    `selections` are the filters (--cmd, --key...) for the commands of A and B.
+    """
 
     paths: tuple[str, str]
     diff: CommandDiff
@@ -37,34 +41,37 @@ class Comparison:
 
     @cached_property
     def rdb_selections(self) -> tuple[RdbUnitSelection, RdbUnitSelection]:
-        """The selection among the RDB units of each side."""
+        """The filters for the RDB keys of A and B."""
         one, two = (RdbUnitSelection(side, where) for side, where in zip(self.sides, self.selections, strict=True))
         return one, two
 
     @property
     def sides(self) -> tuple[Side, Side]:
-        """The sides A and B."""
+        """The two AOFs that are compared, A and B."""
         return self.diff.sides
 
 
 class Renderer(Protocol):
-    """A view of the differences; `different` is True after `render` if any selected one was found."""
+    """An output format of `diff --by commands`; after `render`, `different` says if a selected difference was found."""
 
     different: bool
 
     def render(self, events: Iterable[DiffEvent]) -> None:
-        """Print all differences, then the summary."""
+        """Print all differences of the two AOFs, in order, then the summary."""
 
 
 class DiffRenderer:
-    """Base class of the views: goes through the events of a diff and counts the selected differences."""
+    """Base class of the output formats of `diff --by commands`: counts the selected differences, and passes them on.
+
+    `prefixes`: count by key prefix too.
+    """
 
     def __init__(self, comparison: Comparison, prefixes: bool = False) -> None:
         self.comparison = comparison
         self.tally = DifferenceCounts(prefixes)
         self.different = False
         self._last: tuple[int, int, int, int] | None = (
-            None  # column, side, part and offset of the RDB item printed last
+            None  # column, side, file and offset of the RDB item printed last
         )
 
     def render(self, events: Iterable[DiffEvent]) -> None:
@@ -79,7 +86,11 @@ class DiffRenderer:
         self.render_summary()
 
     def render_units(self, column: int, number: int, run: UnitRun, partner: Unit | None = None) -> None:
-        """Count a run of units of side `number` in a column; for a moved unit, `partner` is the same unit on side A."""
+        """Count the selected commands of a run of units (commands, transactions, RDB keys); subclasses also print them.
+
+        `number` is the AOF, 0 for A and 1 for B; `column` is 0 or 1 for a run that only this AOF has, and
+        MOVED_COLUMN for a unit that both have at different places.  `partner` is then the same unit in A.
+        """
         before = sum(self.tally.total)
         if run.is_opaque:
             if self.comparison.rdb_selections[number].includes_bytes(run.first):
@@ -96,7 +107,11 @@ class DiffRenderer:
         self.different |= sum(self.tally.total) > before
 
     def iter_keys(self, column: int, number: int, run: UnitRun) -> Iterator[BaseKey | OpcodeItem]:
-        """The RDB keys and opcodes that the units of a run belong to; a key that spans adjacent runs comes once."""
+        """Yield the selected RDB keys and opcodes that a run of differing units belongs to.
+
+        A large key can be divided into several runs, but is yielded once.  `column` and `number` are those of
+        render_units.
+        """
         for item in self.comparison.rdb_selections[number].items(run):
             place = column, number, run.first.part, item.span.start
             if place != self._last:
@@ -109,19 +124,22 @@ class DiffRenderer:
 
     @abstractmethod
     def render_gap(self, gap: Divergence) -> None:
-        """Note where the sides diverge; the runs that follow belong to it."""
+        """Handle the start of a difference between A and B; the next runs of units belong to it."""
 
     @abstractmethod
     def render_opaque(self, column: int, number: int, unit: Unit) -> None:
-        """Print a unit of side `number` that was compared as bytes, because it has no commands."""
+        """Print a difference in bytes that were compared without decoding: damage, or RDB contents without a command.
+
+        `number` is the AOF, 0 for A and 1 for B; `column` is that of render_units.
+        """
 
     @abstractmethod
     def render_summary(self) -> None:
-        """Print the totals."""
+        """Print the totals of the comparison, after all differences."""
 
 
 def warn_of_damage(sides: tuple[Side, Side]) -> None:
-    """Warn about the damage and the missing parts that the comparison met."""
+    """Warn on standard error about damage and missing files of the two compared AOFs."""
     for letter, side in zip(SIDE_NAMES, sides, strict=True):
         for (part, start), damage in sorted(side.damage.items()):
             place = f"{text.display_path(side.aof.parts[part].name)}@{start}"
@@ -134,7 +152,10 @@ def warn_of_damage(sides: tuple[Side, Side]) -> None:
 
 
 def part_and_offset(side: Side, place: DiffPosition) -> tuple[int, int]:
-    """(index of the part, offset) of a position; the end of the last existing part if it is past all parts."""
+    """Return (index of the file in load order, offset in it) of a position in one of the two compared AOFs.
+
+    A position after all files becomes the end of the last existing file.
+    """
     if place.part < len(side.sources):
         return place.part, place.offset
     index = max((i for i, source in enumerate(side.sources) if source), default=0)
@@ -143,7 +164,10 @@ def part_and_offset(side: Side, place: DiffPosition) -> tuple[int, int]:
 
 
 def summary_lines(comparison: Comparison, tally: DifferenceCounts, different: bool) -> list[str]:
-    """The totals of the differences as text."""
+    """Return the totals of `diff --by commands` as lines of text.
+
+    `tally` counts the selected differences; `different` says whether there are any.
+    """
     diff, selected_all = comparison.diff, all(where.selects_all for where in comparison.selections)
     a, b, moved = tally.total
     if not different:
@@ -169,7 +193,7 @@ def summary_lines(comparison: Comparison, tally: DifferenceCounts, different: bo
 
 
 def _byte_difference_note(comparison: Comparison) -> list[str]:
-    """From where on the bytes of sides without a difference are not the same; empty if all are."""
+    """For two AOFs with equal commands, return a line that says from where on their bytes differ; empty if nowhere."""
     diff = comparison.diff
     if not diff.has_byte_differences:
         return []

@@ -1,4 +1,4 @@
-"""The tables of `diff --stat`, as text and as JSON: counts by command, database and key prefix."""
+"""Print the tables of `diff --stat` as text or JSON: differing commands by name, database and key prefix."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from aofdoctor.diff.units.unit import Unit
 
 
 class StatRenderer(DiffRenderer):
-    """Prints only counts, and no differences one by one."""
+    """Prints the output of `diff --stat`: only the numbers of differing commands, not the commands."""
 
     def __init__(self, comparison: Comparison, is_json: bool) -> None:
         super().__init__(comparison, prefixes=True)

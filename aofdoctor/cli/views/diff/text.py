@@ -1,6 +1,6 @@
-"""The text of `diff --by commands`: a unified view with one line for each command.
+"""Print the result of `diff --by commands` as text, in the style of a unified diff, with one line for each command.
 
-"-" marks what only A has, "+" what only B has, and "~" what both have in another order.
+"-" marks commands that only A has, "+" those that only B has, and "~" those that both have in another order.
 """
 
 import sys
@@ -27,7 +27,10 @@ _UNLIKE_WARNING = (
 
 
 class TextRenderer(DiffRenderer):
-    """Prints the unified view.  The header and the @@ line of a gap are written only before a selected difference."""
+    """Prints the differences of two AOFs in the style of a unified diff.
+
+    The header with the paths, and the @@ line where the AOFs diverge, are printed only before a selected difference.
+    """
 
     def __init__(self, comparison: Comparison) -> None:
         super().__init__(comparison)
@@ -45,7 +48,7 @@ class TextRenderer(DiffRenderer):
         self.pending_gap = gap
 
     def _write_header(self) -> None:
-        """Write the paths of the sides once, then the @@ line of the pending gap and the units before it."""
+        """Print the paths of A and B, once, then the @@ line where they diverge, and the equal commands before it."""
         sys.stdout.flush()
         if not self.has_written_header:
             self.has_written_header = True
@@ -129,7 +132,7 @@ class TextRenderer(DiffRenderer):
 
 
 def _context_text(gap: Divergence) -> str:
-    """The database, transaction and time of A where the sides diverge."""
+    """Return the end of an @@ line: the database, transaction and time in A where the two AOFs diverge."""
     place = gap.positions[0]
     transaction = ", in a transaction" if any(gap.transactions) else ""
     return f"  db{place.db}{transaction}" + (f"  {text.format_time(place.time)}" if place.time >= 0 else "")
