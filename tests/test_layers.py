@@ -20,7 +20,7 @@ PACKAGES = (*VOCABULARY, "rdb", "aof", "server", "log", "check", "stats", "diff"
 SUBPACKAGES = {
     "rdb": ("encoding", "compressed", "walk", "values", "recovery", "bulk", "export", "rewrite"),
     "aof": ("recovery",),
-    "server": ("context", "arguments"),
+    "server": ("context", "arguments", "sandboxing"),
     "log": ("restarts",),
     "check": ("neighbours", "findings"),
     "stats": ("counting",),

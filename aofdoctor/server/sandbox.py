@@ -24,10 +24,10 @@ from types import TracebackType
 
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.command_table import command_table
-from aofdoctor.server.limits import ServerLimits
-from aofdoctor.server.load_log import failure_reason
 from aofdoctor.server.resp_client import RespClient, RespReply
-from aofdoctor.server.scratch_folders import scratch_folder
+from aofdoctor.server.sandboxing.limits import ServerLimits
+from aofdoctor.server.sandboxing.load_log import failure_reason
+from aofdoctor.server.sandboxing.scratch_folders import scratch_folder
 from aofdoctor.server.versions import VERSIONS, nearest_version, table_column
 
 # Commands that can reach outside of the sandbox, or stop the server.

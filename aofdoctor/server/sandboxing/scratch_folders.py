@@ -1,7 +1,7 @@
 """Temporary folders of private servers: each is locked while its owner lives, and removed by a later run otherwise.
 
 A process that is killed cannot remove its folder, but the kernel releases its lock.  So a folder with our name and
-owner whose lock is free belongs to nobody any more.
+owner belongs to nobody any more if its lock is free.
 """
 
 import fcntl
