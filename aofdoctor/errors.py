@@ -35,3 +35,11 @@ class SourceChanged(AofdoctorError):
 
 class SandboxError(AofdoctorError):
     """The temporary Redis or Valkey server of verify, demo or --prove did not start, or it did not answer."""
+
+
+class LoadError(SandboxError):
+    """The private server ran and refused the files, or reached a limit of memory or disk while it loaded them."""
+
+
+class LoadTimeoutError(LoadError):
+    """The private server did not load the files within its time limit."""

@@ -63,6 +63,12 @@ def _no_server_on_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     os.environ["PATH"] = path
 
 
+@pytest.fixture(autouse=True)
+def _prove_on_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no server for each output that a test writes; tests of the proof set the limit themselves."""
+    monkeypatch.setattr("aofdoctor.cli.proof.Proof.size_max", 0)
+
+
 def hide_servers(folder: Path) -> Path:
     """Fill a folder with programs that have the names of the servers but are not; at the head of PATH it hides them.
 

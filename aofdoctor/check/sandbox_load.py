@@ -20,13 +20,15 @@ from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
-from aofdoctor.errors import RefusedEdit, SandboxError
+from aofdoctor.errors import LoadError, LoadTimeoutError, RefusedEdit, SandboxError
 from aofdoctor.log.context_walk import walk_aof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.configuration import ServerConfiguration
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
+from aofdoctor.server.sandboxing.limits import ServerLimits
+from aofdoctor.server.sandboxing.load_log import rdb_loads
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.source import FileSource
 
@@ -37,6 +39,12 @@ _ALSO_ALLOWED = frozenset(
 # Commands with the write flag that act on another server.
 _NEVER_ALLOWED = frozenset({"migrate"})
 DATABASES_MAX = 1 << 16  # of a private server
+# Damage in which no command can be that was not examined: whole commands, and values of an RDB that can be walked.
+_HIDES_NO_COMMAND = frozenset({
+    DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION, DamageKind.CORRUPT_VALUE, DamageKind.CORRUPT_FUNCTION,
+    DamageKind.DUPLICATE_NAME,
+})  # fmt: skip
+_STARTING = (Outcome.LOADS, Outcome.REPLAY_ERRORS)
 
 LoadProgress = Callable[[str], None]
 
@@ -45,7 +53,9 @@ LoadProgress = Callable[[str], None]
 class LoadResult:
     """The state after a load: keys and keys with a TTL by database, and errors during the replay by error code.
 
-    `server` is the title of the server; `seconds` is the duration of the load.
+    `server` is the title of the server; `seconds` is the duration of the load.  `expired` counts the keys that the
+    server dropped because their TTL had passed.  `expected` are the keys by database that the files hold, if they hold
+    no commands; None if the number of keys cannot be known without a replay.
     """
 
     server: str
@@ -53,6 +63,8 @@ class LoadResult:
     keys: dict[int, int]
     expires: dict[int, int]
     errors: dict[str, int]
+    expired: int = 0
+    expected: dict[int, int] | None = None
 
     @property
     def total(self) -> int:
@@ -64,12 +76,33 @@ class LoadResult:
         """The number of commands that failed during the replay."""
         return sum(self.errors.values())
 
+    @property
+    def missing_keys(self) -> int:
+        """The number of expected keys that the server does not have and that had not expired; 0 if none is expected.
+
+        Negative if it has more keys than the files.
+        """
+        if self.expected is None:
+            return 0
+        missing = sum(self.expected.values()) - self.total - self.expired
+        moved = sum(max(0, count - self.expected.get(db, 0)) for db, count in self.keys.items())
+        return missing or moved
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no command failed and no expected key is missing."""
+        return not self.failed_commands and not self.missing_keys
+
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """No available server would load the AOF completely; there is one reason per server."""
+    """No available server would load the AOF completely; there is one reason per server.
+
+    `was_started`: at least one server was started and failed.
+    """
 
     reasons: tuple[str, ...]
+    was_started: bool = False
 
 
 def load_in_sandbox(
@@ -80,8 +113,9 @@ def load_in_sandbox(
 ) -> LoadResult | LoadFailure:
     """Load an AOF into the first server that can, of `binaries` or else of those installed.
 
-    Raises RefusedEdit if a command must not be replayed, and SandboxError if there is no server, the server fails, or
-    the load takes longer than `timeout` seconds.
+    Servers that the caller names are started whatever the table of versions says about them.  Raises RefusedEdit if a
+    command must not be replayed, and SandboxError if there is no server, the server fails, or the load takes longer
+    than `timeout` seconds (by default in proportion to the size).
     """
     candidates = list(binaries) or find_servers()
     if not candidates:
@@ -94,32 +128,35 @@ def load_in_sandbox(
     report = examine(aof, [binary.version_name for binary in candidates], configuration=configuration)
     not_loaded = _not_loaded(report)
     verdicts = {v.server: v for v in report.verdicts if not v.load_truncated}
-    reasons = []
+    reasons, was_started = list[str](), False
     for binary in candidates:
         verdict = verdicts[binary.version_name]
-        starts = verdict.outcome in (Outcome.LOADS, Outcome.REPLAY_ERRORS)
+        starts = verdict.outcome in _STARTING or (bool(binaries) and verdict.outcome is not Outcome.NOT_APPLICABLE)
         if starts and not_loaded:
             reasons.append(
                 f"{binary.title}: it reads on over the damage at {not_loaded}, but that is not replayed unseen"
             )
         elif starts:
             try:
-                return _load(aof, binary, databases, on_progress, timeout)
+                return _load(report, binary, databases, on_progress, timeout)
+            except LoadTimeoutError as problem:  # Another server would need as long.
+                return LoadFailure((*reasons, str(problem)), was_started=True)
             except SandboxError as problem:
-                if binary is candidates[-1]:
+                if binary is candidates[-1] and not isinstance(problem, LoadError):
                     raise
-                reasons.append(f"{binary.title}: {problem}: {problem.hint}")
+                was_started = True
+                reasons.append(": ".join(filter(None, (str(problem), problem.hint))))
         else:
             place = f" at {text.display_path(verdict.part)}@{verdict.offset}" if verdict.offset is not None else ""
             reasons.append(f"{binary.title}: {verdict.outcome.value}{place}: {verdict.reason}")
-    return LoadFailure(tuple(reasons))
+    return LoadFailure(tuple(reasons), was_started)
 
 
 def _not_loaded(report: Report) -> str:
     """Return the place (PART@OFFSET) of bytes that cannot be checked but that a server may read; empty if none."""
     for part in report.parts:
         for damage in part.damage:
-            if damage.kind not in (DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION):
+            if damage.kind not in _HIDES_NO_COMMAND:
                 return f"{text.display_path(part.part.name)}@{damage.span.start}"
     return ""
 
@@ -172,18 +209,44 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
 
 
 def _load(
-    aof: AOF, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
+    report: Report, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
 ) -> LoadResult:
-    """Start a temporary server on the AOF, and return what it has loaded."""
+    """Start a temporary server on an examined AOF, and return what it has loaded."""
     if on_progress:
         on_progress(f"loading it in a private {binary.title}")
+    aof = report.aof
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]
     multi_part = binary.product == "valkey" or binary.version >= (7, 0, 0)
+    limits = ServerLimits.for_data(report.size, timeout, appends_to_copy=not multi_part)
     start_time = time.monotonic()
-    with Sandbox(binary, options, lambda folder: _write_fileset(aof, folder, multi_part), timeout=timeout) as server:
+    with Sandbox(binary, options, lambda folder: _write_fileset(aof, folder, multi_part), limits=limits) as server:
         seconds = time.monotonic() - start_time
         keys, expires = _keyspace(server)
-        return LoadResult(binary.title, seconds, keys, expires, _errors(server))
+        return LoadResult(
+            binary.title, seconds, keys, expires, _errors(server), _expired(server), _expected_keys(report)
+        )
+
+
+def _expected_keys(report: Report) -> dict[int, int] | None:
+    """Return the keys by database of the RDBs of an AOF; None if commands follow, or if an RDB is not counted."""
+    if report.commands:
+        return None
+    expected: dict[int, int] = {}
+    for part in report.parts:
+        rdb = part.preamble
+        if rdb is None:
+            continue
+        if rdb.key_counts is None or rdb.keys is None:
+            return None
+        for db, counts in rdb.key_counts.dbs.items():
+            expected[db] = expected.get(db, 0) + counts.keys
+    return expected if all(db >= 0 for db in expected) else None
+
+
+def _expired(server: Sandbox) -> int:
+    """Return how many keys a server dropped because their TTL had passed, while it loaded or since."""
+    loaded = rdb_loads(server.log())
+    return (loaded.expired if loaded else 0) + int(server.info("stats").get("expired_keys", 0))
 
 
 def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:

@@ -1,7 +1,6 @@
 """Carry out a planned edit by the output options: show it, save it as a plan file, write a copy, or edit in place."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,16 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.check.sandbox_load import LoadFailure, load_in_sandbox
 from aofdoctor.cli.console import bytes_to_json, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.copy_advice import print_copy_advice
-from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
+from aofdoctor.cli.proof import Proof
 from aofdoctor.cli.views.edit_text import exchange_result_lines, short_path, view_of
 from aofdoctor.edit.edit import Edit, write_edit
 from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.receipt import OutputVerifier, Receipt
 from aofdoctor.edit.saved_plan import save_plan
-from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.errors import InvalidSelection
 
 
 def run_edit(
@@ -76,12 +74,12 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     if output_options.in_place:
         edit.require_exchangeable()
     destination = str(exchange_path(edit.aof)) if output_options.in_place else str(output_options.output)
-    proof_lines: list[str] = []
-    receipt = _write_output(edit, output_options, _load_tester(proof_lines) if output_options.prove else None)
+    proof = None if output_options.prove is False else Proof(is_required=bool(output_options.prove))
+    receipt = _write_output(edit, output_options, proof.verify if proof else None)
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
-        proof_json = {"proven": proof_lines[0]} if proof_lines else {}
-        print_json(edit_json(edit, destination, receipt.path) | backup_json | proof_json)
+        print_json(edit_json(edit, destination, receipt.path) | backup_json | (proof.as_json() if proof else {}))
+        _exit_if_doubtful(proof)
         return
     if edit.is_counted_by_writing:
         _print_summary(edit, output_options)
@@ -91,10 +89,17 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
         if output_options.in_place
         else view_of(edit).result_lines(edit, receipt, paint)
     )
-    for line in ("", *proof_lines, *result_lines):
+    for line in ("", *(proof.lines() if proof else ()), *result_lines):
         print_line(line)
     if not output_options.in_place and view_of(edit).is_advised(edit):
         print_copy_advice(edit, receipt.output, paint)
+    _exit_if_doubtful(proof)
+
+
+def _exit_if_doubtful(proof: Proof | None) -> None:
+    """End with status 1 if the server that loaded the output found something missing."""
+    if proof and proof.warnings:
+        raise typer.Exit(1)
 
 
 def _write_output(edit: Edit, output_options: OutputOptions, verifier: OutputVerifier | None) -> Receipt:
@@ -117,22 +122,3 @@ def _confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
         f"Put the new one in the place of {text.display_path(short_path(exchange_path(aof)))}, and keep the old one?",
         output_options.yes,
     )
-
-
-def _load_tester(proof_lines: list[str]) -> Callable[[Path], None]:
-    """Return the check for --prove: a function that loads the written AOF at a path in a temporary server.
-
-    It raises RefusedEdit if that fails, and otherwise appends a line for the user to `proof_lines`.
-    """
-
-    def load_test(copy: Path) -> None:
-        with open_path(str(copy)) as aof:
-            result = load_in_sandbox(aof)
-        if isinstance(result, LoadFailure):
-            raise RefusedEdit(f"the copy would not load whole, and is not kept: {'; '.join(result.reasons)}")
-        if result.failed_commands:
-            failed = text.format_count(result.failed_commands, "command")
-            raise RefusedEdit(f"{failed} of the copy failed at replay in {result.server}: the copy is not kept")
-        proof_lines.append(f"proven: {result.server} loads it: {text.format_count(result.total, 'key')}")
-
-    return load_test

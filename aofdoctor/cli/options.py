@@ -73,7 +73,13 @@ SavePlanOption = Annotated[
     typer.Option("--plan", metavar="FILE", callback=_require_nonempty_name, help="Save the plan, for aofdoctor apply."),
 ]
 ProveOption = Annotated[
-    bool, typer.Option("--prove", help="Load the copy in a private real server before it has its name.")
+    bool | None,
+    typer.Option(
+        "--prove/--no-prove",
+        show_default=False,
+        help="Load the copy in a private real server before it has its name; by default if it is below 1 GB and a "
+        "server at hand loads it.",
+    ),
 ]
 HashOption = Annotated[bool, typer.Option("--hash", help="Have a sha256 of every byte in the receipt.")]
 CmdOption = Annotated[list[str] | None, typer.Option("--cmd", metavar="NAME", help="Commands of this name.")]

@@ -28,7 +28,7 @@ class OutputOptions:
     output: str | None = None
     in_place: bool = False
     plan: str | None = None
-    prove: bool = False
+    prove: bool | None = None
     hash: bool = False
     force_in_use: bool = False
     yes: bool = False
@@ -42,7 +42,7 @@ class OutputOptions:
             raise InvalidSelection("-o writes the copy, --plan saves how to: one of them")
         if self.in_place and self.plan:
             raise InvalidSelection("--plan saves how to: apply --in-place carries it out")
-        if (self.prove or self.hash) and not self.writes:
+        if (self.prove is not None or self.hash) and not self.writes:
             raise InvalidSelection("--prove and --hash go with -o and --in-place")
         if self.force_in_use and not self.in_place:
             raise InvalidSelection("--force-in-use goes with --in-place")
@@ -55,7 +55,7 @@ class OutputOptions:
 
 _OUTPUT_OPTIONS: dict[str, tuple[Any, Any]] = {
     "output": (options.OutputOption, None), "in_place": (_InPlaceOption, False), "plan": (options.SavePlanOption, None),
-    "prove": (options.ProveOption, False), "hash_": (options.HashOption, False), "force_in_use": (_ForceOption, False),
+    "prove": (options.ProveOption, None), "hash_": (options.HashOption, False), "force_in_use": (_ForceOption, False),
     "yes": (options.YesOption, False), "json": (options.JsonOption, False),
 }  # fmt: skip
 

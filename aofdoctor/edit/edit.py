@@ -128,9 +128,8 @@ def write_edit(
         finished = [(job.path, output), *_write_output(edit, job, receipt, folder)]
         edit.check(job.path)
         receipt.warnings += filter(None, map(growth_warning, files))
-        if verifier:
-            verifier(job.path)
-        header = receipt_header_json(edit.verb)
+        proof = verifier(job.path) if verifier else {}
+        header = receipt_header_json(edit.verb) | proof
         header |= {"source": sources, "output": outputs_json(job.path, output, full_hash)}
         exchanged = exchange_json(edit.aof, receipt, exchange_with, full_hash) if exchange_with else {}
         write_durably(folder / "receipt", json_bytes(edit.receipt_json(header, exchanged, receipt)))

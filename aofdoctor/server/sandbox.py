@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from aofdoctor.errors import SandboxError
+from aofdoctor.errors import LoadError, LoadTimeoutError, SandboxError
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.resp_client import RespClient, RespReply
 from aofdoctor.server.sandboxing.limits import ServerLimits
@@ -36,6 +36,7 @@ RENAMED_AWAY = ("MODULE", "CONFIG", "DEBUG", "REPLICAOF", "SLAVEOF", "CLUSTER", 
 _OUTPUT = "output"  # file of the standard output and error of the server
 _LOG_READ_MAX = 1 << 20
 _ANSWER_SECONDS = 1.0
+_BARE_START_SECONDS = 30.0
 _LIMIT_SIGNALS = {
     signal.SIGXFSZ: "it wrote more than {:,} bytes into one file",
     signal.SIGXCPU: "it used more CPU time than the time limit",
@@ -64,6 +65,8 @@ class ServerBinary:
 
     def has_command(self, name: str) -> bool:
         """True if it has the command; a server does not start if an unknown command is renamed."""
+        if f"{self.product}-{self.version[0]}.{self.version[1]}" not in VERSIONS:
+            return name.lower() in _commands_of(self)
         command = command_table().find_by_name(name)
         return command is not None and command.arity[table_column(VERSIONS[self.version_name])] != 0
 
@@ -111,6 +114,15 @@ def _version_of_binary(path: str) -> str:
     """Return the name in VERSIONS of an executable, empty if it is no server."""
     binary = identify_server(Path(path))
     return binary.version_name if binary else ""
+
+
+@functools.cache
+def _commands_of(binary: ServerBinary) -> frozenset[str]:
+    """Return the names of the commands of a server that is in no table, by asking it; it has no data then."""
+    with Sandbox(binary, hide=(), timeout=_BARE_START_SECONDS) as server:
+        entries = server.call("COMMAND")
+    names = (entry[0] for entry in entries if isinstance(entry, list)) if isinstance(entries, list) else ()
+    return frozenset(name.decode("ascii", "replace").lower() for name in names if isinstance(name, bytes))
 
 
 @functools.cache
@@ -219,11 +231,12 @@ class Sandbox:
         pause, started = 0.002, time.monotonic()
         while True:
             if self._process is None or self._process.poll() is not None:
-                raise SandboxError(f"{self.binary.title} did not start", self._exit_reason())
+                failure = LoadError if self.log() else SandboxError
+                raise failure(f"{self.binary.title} did not start", self._exit_reason())
             if (self.folder / "s").exists() and self._answers():
                 return
             if self._timeout is not None and time.monotonic() - started > self._timeout:
-                raise SandboxError(f"{self.binary.title} has not loaded it in {self._timeout:g} s")
+                raise LoadTimeoutError(f"{self.binary.title} has not loaded it in {self._timeout:g} s")
             time.sleep(pause)
             pause = min(0.2, pause * 1.5)
 

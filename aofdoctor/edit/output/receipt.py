@@ -18,7 +18,8 @@ from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_fd
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 
-OutputVerifier = Callable[[Path], None]  # called with a finished output; raises to reject it
+# Called with a finished output; returns fields for the receipt, or raises to reject the output.
+OutputVerifier = Callable[[Path], dict[str, Any]]
 
 
 @dataclass(slots=True)

@@ -81,7 +81,7 @@ def _note(problem: CorruptValue) -> str:
 
 
 def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    """Return why no server keeps a set, sorted set or hash: no or equal members, a score that is nan; "" if one does."""
+    """Return why no server keeps a set, sorted set or hash: no or equal members, a score that is nan; "" if it does."""
     problem = _NO_ELEMENTS
 
     def members() -> Iterator[bytes]:

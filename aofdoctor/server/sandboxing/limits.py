@@ -12,6 +12,7 @@ from pathlib import Path
 _SECONDS_MIN = 60.0
 _BYTES_PER_SECOND = 10_000_000  # a server loads several times as much; slower than this, it hangs
 _MEMORY_MIN = 1 << 31
+_MEMORY_PER_BYTE = 10  # of the files; a dataset takes several times the size of its log
 _FILE_MAX = 1 << 26  # bytes that a server may write into one file: its log, or its own part of the AOF
 _GRACE_SECONDS = 5  # CPU time beyond the wall clock limit, so that this process can say what happened
 
@@ -32,7 +33,7 @@ class ServerLimits:
         """
         return cls(
             seconds if seconds is not None else _SECONDS_MIN + size / _BYTES_PER_SECOND,
-            max(_MEMORY_MIN, _available_memory()),
+            max(_MEMORY_MIN, min(size * _MEMORY_PER_BYTE, _available_memory())),
             _FILE_MAX + (size if appends_to_copy else 0),
         )
 

@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 _LINE = re.compile(r"^\d+:[A-Z] .*? [.\-*#] (.*)$")
+_START_REMARK = "<lua>"  # Valkey misses the renamed CONFIG at its start
 _REPORT = "BUG REPORT START"
 _CAUSES = re.compile(
     r"-> |Bad file format|Unexpected end of file|Can't handle RDB|Wrong signature|RDB CRC error|Short read|"
@@ -29,7 +30,7 @@ class RdbLoad(NamedTuple):
 def failure_reason(log: str) -> str:
     """Return the server's own reason for not starting, from its log and output; a remark if it gives none."""
     messages = [match[1] if (match := _LINE.match(line)) else line.strip() for line in log.splitlines()]
-    messages = [message for message in messages if message]
+    messages = [message for message in messages if message and not message.startswith(_START_REMARK)]
     cause = next((message for message in messages if _CAUSES.search(message) and _REPORT not in message), "")
     if cause:
         return _PREFIX.sub("", cause)

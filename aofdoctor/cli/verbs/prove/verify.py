@@ -13,6 +13,8 @@ from aofdoctor.cli.options import open_path
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.server.sandbox import identify_server
 
+_TIMEOUT_MAX = 10_000_000
+
 EPILOG = """\b
 Examples:
   aofdoctor verify rescued
@@ -23,13 +25,26 @@ Exit status: 0 loaded whole; 1 no server at hand would load it whole, or command
 3 could not: no server, or a command that is not replayed; 130 interrupted."""
 
 
+def _require_positive(value: float | None) -> float | None:
+    """Reject a time limit that is not a positive number of seconds."""
+    if value is not None and not 0 < value < _TIMEOUT_MAX:
+        raise typer.BadParameter(f"a number of seconds above 0 and below {_TIMEOUT_MAX:,}")
+    return value
+
+
 def verify(
     path: options.WritablePathArgument,
     server: Annotated[
         str | None, typer.Option("--with", metavar="BINARY", help="Load it with this redis-server or valkey-server.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="Give up on a load that takes longer.")
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            callback=_require_positive,
+            help="Give up on a load that takes longer than this; by default 60 s and 0.1 s per MB.",
+        ),
     ] = None,
     json: options.JsonOption = False,
 ) -> None:
@@ -47,7 +62,7 @@ def verify(
             aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout
         )
         _print_result(path, result, json)
-    raise typer.Exit(0 if isinstance(result, LoadResult) and not result.failed_commands else 1)
+    raise typer.Exit(0 if isinstance(result, LoadResult) and result.is_whole else 1)
 
 
 def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> None:
@@ -55,7 +70,7 @@ def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> No
         if json:
             print_json({"path": path, "loaded": False, "reasons": list(result.reasons)})
         for reason in () if json else result.reasons:
-            warn(f"it would not load whole in {reason}")
+            warn(f"it did not load whole: {reason}")
         return
     if json:
         print_json(
@@ -69,17 +84,25 @@ def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> No
                 "total": result.total,
                 "errors": result.errors,
                 "failed_commands": result.failed_commands,
+                "expired": result.expired,
+                "expected": result.expected,
+                "missing_keys": result.missing_keys,
             }
         )
         return
     print_line(
         make_painter()(
             f"loaded by {result.server} in {result.seconds:.2f} s: {text.format_count(result.total, 'key')}",
-            "damage" if result.failed_commands else "good",
+            "good" if result.is_whole else "damage",
         )
     )
     for database, keys in result.keys.items():
         print_line(f"  db{database}: {text.format_count(keys, 'key')}, {result.expires[database]:,} with a TTL")
+    if result.expired:
+        print_line(f"  {text.format_count(result.expired, 'key')} had expired and were not kept")
+    if result.missing_keys and result.expected is not None:
+        held = text.format_count(sum(result.expected.values()), "key")
+        print_line(f"the files hold {held}, and the server has not loaded all of them into their databases")
     if result.failed_commands:
         failed = text.format_count(result.failed_commands, "command")
         print_line(f"{failed} failed at replay: their writes are missing")
