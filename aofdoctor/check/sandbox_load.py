@@ -2,7 +2,7 @@
 
 An AOF is code.  Before it is replayed, every command in it must be in a list of commands that change only data, and
 have a legal arity, because a wrong one crashes some servers.  The server reads the files through symbolic links and
-writes only to an empty last part of its own.
+writes only to an empty last file of its own.
 """
 
 import os
@@ -43,9 +43,11 @@ LoadProgress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The state after a load: keys and keys with a TTL by database, and errors during the replay by error code.
+    """The state of a temporary server after it loaded an AOF.
 
-    `server` is the title of the server; `seconds` is the duration of the load.
+    `keys` and `expires` are the numbers of keys and of keys with a TTL by database, `errors` the number of failed
+    commands by error code.  `server` is the title of the server, such as "Valkey 9.1.2"; `seconds` is the duration of
+    the load.
     """
 
     server: str
@@ -56,18 +58,18 @@ class LoadResult:
 
     @property
     def total(self) -> int:
-        """The number of keys in all databases."""
+        """The number of keys in all databases after the load."""
         return sum(self.keys.values())
 
     @property
     def failed_commands(self) -> int:
-        """The number of commands that failed during the replay."""
+        """The number of commands that failed during the load."""
         return sum(self.errors.values())
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """No available server would load the AOF completely; there is one reason per server."""
+    """The result if no available server would load the AOF completely, with one reason per server."""
 
     reasons: tuple[str, ...]
 
@@ -78,7 +80,7 @@ def load_in_sandbox(
     on_progress: LoadProgress | None = None,
     timeout: float | None = None,
 ) -> LoadResult | LoadFailure:
-    """Load an AOF into the first server that can, of `binaries` or else of those installed.
+    """Load an AOF into a temporary server: the first that can, of `binaries` or else of the installed ones.
 
     Raises RefusedEdit if a command must not be replayed, and SandboxError if there is no server, the server fails, or
     the load takes longer than `timeout` seconds.
@@ -156,7 +158,7 @@ def require_harmless(aof: AOF) -> int:
 
 
 def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
-    """Raise RefusedEdit for a record that must not be replayed."""
+    """Raise RefusedEdit that names record `i` of a batch, a command that must not be replayed."""
     command = command_table().get(batch.ids[i])
     first = next(batch.args(i))
     name = (
@@ -174,7 +176,7 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
 def _load(
     aof: AOF, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
 ) -> LoadResult:
-    """Start a temporary server on the AOF, and return what it has loaded."""
+    """Start a temporary server on the AOF, and return how many keys it has loaded."""
     if on_progress:
         on_progress(f"loading it in a private {binary.title}")
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]
@@ -212,7 +214,7 @@ def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
 
 
 def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
-    """Return (keys, keys with a TTL), each by database, from INFO keyspace."""
+    """Return (keys by database, keys with a TTL by database) of the temporary server, from INFO keyspace."""
     keys, expires = {}, {}
     for name, value in server.info("keyspace").items():
         fields = dict(pair.split("=", 1) for pair in value.split(","))
@@ -222,7 +224,7 @@ def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _errors(server: Sandbox) -> dict[str, int]:
-    """Return how often each error code occurred during the replay; servers before 6.2 do not count errors."""
+    """Return how often each error code occurred during the load, from INFO errorstats (6.2 and later)."""
     counts = {}
     for name, value in server.info("errorstats").items():
         # LOADING was the reply to this program's own requests while it waited.

@@ -1,4 +1,4 @@
-"""Findings about files that no server loads: other generations, history files, temporary files and dump.rdb.
+"""Findings about files that no server loads: unlisted and history files of the AOF, temporary files and dump.rdb.
 
 Every file was opened before it is described: how much it holds, how old it is, and what it is good for.
 """
@@ -61,7 +61,11 @@ def _better_generation(report: Report, best: WeighedGeneration, listed: WeighedG
 
 
 def _history_generations(report: Report, read: ReadContent, is_loss_found: bool) -> Iterator[Finding]:
-    """Yield a finding for each past generation among the history files: what the AOF held when it was replaced."""
+    """Yield a finding for each older base with its incremental files that is still kept as history files.
+
+    It states what the AOF held when a rewrite replaced it.  With `is_loss_found`, the loss of keys since then is not
+    reported, because another finding reports it.
+    """
     aof = report.aof
     history = {part.name for part in aof.history if part.exists}
     if not history:
@@ -93,7 +97,10 @@ def _history_generation(past: WeighedGeneration, less_now: WeighedGeneration | N
 
 
 def _history_hint(files: list[AofPart]) -> str:
-    """Return the command that makes a set of history files; none if their names do not say which is which."""
+    """Return the shell command that makes a loadable AOF of history files.
+
+    Empty if their names do not show their roles.
+    """
     match = PART_NAME.match(files[0].name)
     if not match or not all(PART_NAME.match(part.name) for part in files):
         return ""
@@ -106,7 +113,7 @@ def _history_hint(files: list[AofPart]) -> str:
 
 
 def _neighbours(report: Report) -> Iterator[Finding]:
-    """Yield a finding for each file beside the AOF that was opened."""
+    """Yield a finding for each file that was opened in the same directory as the AOF: temporary files and dump.rdb."""
     for neighbour in report.neighbours:
         yield _temporary_file(report, neighbour) if neighbour.is_temporary else _dump(report, neighbour)
     more = len(report.aof.leftovers) - FILES_MAX
@@ -140,7 +147,7 @@ def _temporary_file(report: Report, neighbour: Neighbour) -> Finding:
 
 
 def _use_of_temporary_file(report: Report, neighbour: Neighbour) -> tuple[str, str]:
-    """Return (whether a temporary file may be deleted, the command that reads it, or nothing)."""
+    """Return (advice on whether a temporary file of a server may be deleted, the command that reads it or "")."""
     is_damaged = any(_has_damage(part) or not part.part.exists for part in report.parts)
     path = text.shell_quote(str(neighbour.path))
     look = f"aofdoctor check {path}"
@@ -160,7 +167,7 @@ def _use_of_temporary_file(report: Report, neighbour: Neighbour) -> tuple[str, s
 
 
 def _dump(report: Report, neighbour: Neighbour) -> Finding:
-    """Return the finding about a dump: what it holds, and how old it is compared with the base."""
+    """Return the finding about a dump.rdb: what it holds, and how old it is compared with the base of the AOF."""
     content, path = neighbour.content, neighbour.path
     place, code = str(path), "leftover"
     if content.kind == "nuls":
@@ -221,7 +228,7 @@ def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Findin
 
 
 def _is_replicated(content: FileContent) -> bool:
-    """Whether an RDB has the fields of a replication, as one that a primary sends has."""
+    """Whether an RDB has the AUX field repl-id, as one that a primary sends to a replica has."""
     return content.preamble is not None and b"repl-id" in content.preamble.aux
 
 
@@ -233,7 +240,7 @@ def _is_incomplete(report: Report) -> bool:
 
 
 def _main_file(report: Report) -> str:
-    """Return what is examined, in a sentence: the AOF, or the name of a dump."""
+    """Return the words for what was examined, for use in a sentence: "the AOF", or the name of a dump.rdb."""
     name = report.aof.parts[0].name if len(report.aof.parts) == 1 else ""
     return text.display_path(name) if name.endswith(".rdb") else "the AOF"
 
@@ -243,7 +250,7 @@ def _has_damage(part: PartReport) -> bool:
 
 
 def _content_of(part: PartReport) -> FileContent:
-    """Return the content of a part that the examination has read."""
+    """Return the content of an AOF file that was already examined, without reading it again."""
     rdb = part.preamble
     kind = "rdb" if rdb and not part.commands else "aof" if rdb or part.commands else "unknown"
     counts = rdb.key_counts if rdb else None
