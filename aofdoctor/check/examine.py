@@ -195,7 +195,7 @@ class _Examiner:
             self.progress(self.bytes_read)
 
     def _check_oddity(self, report: PartReport, batch: RecordBatch, i: int) -> None:
-        """Count a flagged record as an oddity, if it is one."""
+        """Count record `i` of the batch if it is odd: a useless SELECT, a nested MULTI, an EXEC without a MULTI."""
         number = batch.ids[i]
         kind = self.oddity_by_id.get(number)
         if kind == "select-invalid" and _selects_database(batch, i):
@@ -259,7 +259,7 @@ class _Examiner:
         self.loader.refuse_part(report.part.name, f"the RDB is damaged: {first.note}", first.span.start)
 
     def _finish_part(self, report: PartReport, source: Source) -> None:
-        """Complete the report of a part after its last tile."""
+        """Complete the facts about a file after its last byte: size, counts, times, and a MULTI that is still open."""
         state = self.tracker.state
         report.size = source.size or 0
         report.commands, report.annotations = state[ContextField.COMMANDS], state[ContextField.ANNOTATIONS]

@@ -125,7 +125,7 @@ class FirstPass(NamedTuple):
 
 
 def examine_rdb(source: Source, rdb: Preamble) -> SalvageCounts:
-    """Decode every value of an RDB, and compare the names of all keys and function libraries."""
+    """Decode every value of an RDB, search repeated names of keys and libraries, and count what can be loaded."""
     examiner = RdbExaminer(source, rdb, first_pass(source, rdb))
     for _ in examiner.item_verdicts():
         pass
@@ -287,7 +287,7 @@ def first_pass(source: Source, rdb: Preamble, strict: bool = False) -> FirstPass
 
 
 def kept_names(examiner: RdbExaminer, names: set[Name]) -> set[Name]:
-    """Return which of some names are those of keys that can be loaded."""
+    """Return which of the names, as (database, name), belong to keys or libraries of the RDB that can be loaded."""
     kept = set[Name]()
     for _, reason in examiner.item_verdicts():
         if not reason and examiner.name in names and examiner.name is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # The decoders are a tenth of the start-up, and an AOF withou
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """Records with the same oddity: how many there are, and the place and name of the first."""
+    """Odd records of one kind (such as a nested MULTI): their number, and the file, bytes and name of the first."""
 
     part: str
     span: Span

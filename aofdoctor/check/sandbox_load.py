@@ -118,7 +118,7 @@ def load_in_sandbox(
 
 
 def _not_loaded(report: Report) -> str:
-    """Return the place (PART@OFFSET) of bytes that cannot be checked but that a server may read; empty if none."""
+    """Return the place (PART@OFFSET) of damaged bytes that a server may execute but that cannot be checked, or ""."""
     for part in report.parts:
         for damage in part.damage:
             if damage.kind not in (DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION):
@@ -127,7 +127,7 @@ def _not_loaded(report: Report) -> str:
 
 
 def require_harmless(aof: AOF) -> int:
-    """Return the number of databases that the AOF needs, at least 16.
+    """Check that no command of the AOF is unsafe to replay; return the number of databases that it needs, at least 16.
 
     Raises RefusedEdit at the first command that must not be replayed, and if there are too many databases.
     """
@@ -189,7 +189,7 @@ def _load(
 
 
 def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
-    """Lay out the AOF in the server's folder: symbolic links, a manifest, and an empty last part for its writes.
+    """Lay out the AOF in the temporary server's folder: symbolic links, a manifest, and an empty last file.
 
     Servers before 7.0 read a single file and append to it, so they get a copy.
     """

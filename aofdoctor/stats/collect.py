@@ -64,7 +64,10 @@ class StatsOptions:
 
 
 class CommandCounts(NamedTuple):
-    """Counts of the commands with one name, database or key prefix, and their bytes; `name` is None if unknown."""
+    """The number of commands with one name, in one database or with one key prefix, and their bytes.
+
+    `name` is the command name, database or prefix, None if unknown.
+    """
 
     name: str | int | bytes | None
     commands: int
@@ -122,9 +125,9 @@ class KeyStats:
 
 @dataclass(slots=True)
 class Stats:
-    """The statistics of an AOF: fields from `selected` on cover the selected commands, those before it all of it.
+    """The statistics of an AOF: fields from `selected` on count the selected commands, those before it all of the AOF.
 
-    Sizes are in bytes, times in unix seconds.
+    `rdb_bytes` are the bytes of RDBs, `damage_bytes` those of damage.  Sizes are in bytes, times in unix seconds.
     """
 
     aof: AOF
@@ -282,7 +285,10 @@ class _StatsCollector:
         self.largest.offer(batch.record_span(i).size, make_record)
 
     def _count_keys(self, batch: RecordBatch, index_array: "array[int] | None") -> None:
-        """Count the first keys of the commands of a batch; an oversized command's key is read from the file."""
+        """Count the first keys of the commands of a batch.
+
+        A command too large for memory has its key read from the file.
+        """
         if not batch.oversized:
             self.key_counters.count_batch(batch, self.tracker.db, index_array)
             return
@@ -297,7 +303,10 @@ class _StatsCollector:
     # -- results --
 
     def _command_rows(self, by_id: list[tuple[int, int]]) -> list[CommandCounts]:
-        """Turn counts by command id into a row per command name, with rows for names that no known server has."""
+        """Turn the counts by command id into one row per command name.
+
+        Commands that no known server has get a row per name, or one row together if keys are not counted.
+        """
         rows = [
             CommandCounts(command_table().commands[number - 2].name, *row)
             for number, row in enumerate(by_id)
@@ -321,7 +330,7 @@ class _StatsCollector:
 
 
 def _database_label(at: int) -> int | str | None:
-    """Return what a database row of the counters stands for: a number, None for the unknown database, or `others`."""
+    """Return the label of a row in the counts by database: a number, None for the unknown database, or `others`."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else "others"
@@ -336,7 +345,7 @@ def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
 
 
 def key_stats(counters: KeyCounters) -> KeyStats:
-    """Assemble the results by prefix and by key from the key counters."""
+    """Assemble the statistics by key prefix and by key from the counters."""
     rows, others = counters.prefixes, counters.other_prefixes
     by_bytes, by_writes = counters.by_bytes, counters.by_writes
     max_others = counters.max_other_bytes, counters.max_other_writes

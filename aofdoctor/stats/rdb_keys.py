@@ -1,4 +1,4 @@
-"""Count the keys of RDB base files by type, database and prefix, those with a TTL, and list the largest.
+"""Count the keys in the RDBs of an AOF by type, database and prefix, those with a TTL, and list the largest keys.
 
 A selection applies to keys as it does for `log --base`.  The keys are read in a second pass over the RDB, which a pipe
 does not allow: for a pipe, only the key counts of the first pass are available.
@@ -114,7 +114,7 @@ class BaseStatsCollector:
     def _add_batch(
         self, part: str, counters: RdbKeyCounters, batch: ItemBatch, key_selection: BaseKeySelection
     ) -> None:
-        """Count every key of a batch, reading the names from the file a block at a time.
+        """Count every key of a batch of RDB keys, reading the names from the file a block at a time.
 
         The counters stop at the first key with a name that is not completely in the block.  If the block already begins
         at that name, the name is too long for it, and the key is counted alone.
@@ -213,7 +213,7 @@ def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> 
 
 
 def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) -> list[RdbKeyRow]:
-    """Turn counts into rows, the most bytes first, then the most keys.
+    """Turn the key counts by type, database or prefix into rows, the most bytes first, then the most keys.
 
     Without `sized` the bytes are None, without `ttl` the keys with a TTL.
     """
@@ -222,7 +222,7 @@ def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) ->
 
 
 def _database_number(at: int) -> int | None:
-    """Return what a database row of the counters stands for: a number, None for the unknown database, or OTHER_DBS."""
+    """Return the label of a row in the key counts by database: a number, None for the unknown one, or OTHER_DBS."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else OTHER_DBS

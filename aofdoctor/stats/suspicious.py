@@ -30,7 +30,7 @@ _BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
 
 @dataclass(slots=True)
 class _EventSummary:
-    """The number of suspicious events of one kind, and the file, place and command name of the first."""
+    """The number of suspicious events of one kind, and the file, byte range and command name of the first."""
 
     part: str
     span: Span
@@ -111,7 +111,7 @@ class SuspiciousEvents:
         ]
 
     def _log_command(self, part: str, offset: int, options: str = "") -> str:
-        """Return the shell command `aofdoctor log` that shows the AOF from an offset in a file on."""
+        """Return the command `aofdoctor log ...` that shows the AOF from an offset of the file `part` on."""
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
         return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_quote(place)}"

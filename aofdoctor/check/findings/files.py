@@ -141,7 +141,7 @@ def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
 
 
 def _owners(report: Report) -> Iterator[Finding]:
-    """Yield findings about files that the owner of the directory, as which servers usually run, cannot open."""
+    """Yield findings about AOF files that the owner of their directory, usually the server's user, cannot open."""
     directory = report.aof.directory
     if directory is None or report.aof.layout != "multi-part":
         return

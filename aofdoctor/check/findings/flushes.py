@@ -80,7 +80,7 @@ def _script_flushes(report: Report) -> Iterator[Finding]:
 
 
 def _no_flush(report: Report) -> Iterator[Finding]:
-    """Yield a note if the log has no flush, with the other evidence of the data's past."""
+    """Yield a note if the AOF has no FLUSHALL or FLUSHDB, with other evidence of older data (files, times)."""
     if report.flushes.count or report.hidden_flushes or report.script_flushes.count:
         return
     evidence = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]

@@ -30,7 +30,7 @@ _FILES_NAMED_MAX = 10
 
 
 def _other_files(report: Report) -> Iterator[Finding]:
-    """Yield findings about files of the set that the manifest does not load: unlisted ones and history files."""
+    """Yield findings about files of a multi-part AOF that servers do not load: unlisted ones and history files."""
     aof = report.aof
     if aof.layout != "multi-part":
         return

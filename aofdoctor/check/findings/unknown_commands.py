@@ -1,4 +1,4 @@
-"""Findings about commands that a judged server does not know, and about a writer that is newer than the table."""
+"""Findings about commands that a judged server version does not know, and about writers newer than all known ones."""
 
 from collections.abc import Iterator
 
@@ -47,7 +47,7 @@ def _unknown_commands(report: Report) -> Iterator[Finding]:
 
 
 def _writer(report: Report) -> Iterator[Finding]:
-    """Yield a note if the writer is newer than the table, or older than the layout of the files."""
+    """Yield a note if the server that wrote the AOF is newer than all known ones, or too old for multi-part AOFs."""
     if is_newer_than_table(report.writer):
         product = report.writer.partition(" ")[0].lower()
         judged = VERSIONS[newest_version(product)].title

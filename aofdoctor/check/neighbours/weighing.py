@@ -41,7 +41,7 @@ class WeighedGeneration:
     has_intact_base: bool
 
     def gives_more_than(self, newer: "WeighedGeneration") -> bool:
-        """Whether this generation should be taken instead of a newer one, or of the listed files."""
+        """Whether to take this generation (base and incremental files) instead of `newer` or of the listed files."""
         if not (self.are_keys_exact and newer.are_keys_exact):
             if self.is_whole or newer.is_whole:
                 return self.is_whole and not newer.is_whole
@@ -89,7 +89,7 @@ def listed_generation(aof: AOF) -> Generation:
 
 
 def weigh(generation: Generation, read: ReadContent) -> WeighedGeneration:
-    """Count the keys and commands of a generation, and decide whether it is whole."""
+    """Count the keys and commands of a generation (a base with its incremental files), and check that it is whole."""
     files, contents = generation.files, [read(part) for part in generation.files]
     commands = sum(content.commands for content in contents)
     keys = None

@@ -1,4 +1,7 @@
-"""What the context tracker, compiled and pure Python, and its users share; tracker.h repeats it."""
+"""Define the state of the context tracker, for its compiled form, its Python form and its users.
+
+Tracker.h repeats it.
+"""
 
 from array import array
 from enum import IntEnum
@@ -10,7 +13,7 @@ ContextColumns = tuple["array[int]", "array[int]", "array[int]"]  # the database
 
 
 class RecordAction(IntEnum):
-    """How a record changes the context."""
+    """How a record of a command id changes the database, the transaction or the time."""
 
     NONE = 0
     ANNOTATION = 1
@@ -20,7 +23,7 @@ class RecordAction(IntEnum):
 
 
 class ContextField(IntEnum):
-    """The fields of a tracker's state, an array of int64; all offsets are offsets in the part."""
+    """The fields of a ContextTracker's state, an array of int64; all offsets are offsets in the current AOF file."""
 
     DB = 0  # the selected database; -1 if unknown
     TIME = 1  # of the last #TS annotation, in Unix seconds; -1 if there was none

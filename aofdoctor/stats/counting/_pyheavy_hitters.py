@@ -1,4 +1,4 @@
-"""Count commands by first key, and find the keys written most: the pure Python fallback of heavy_hitters.h.
+"""Count the commands of an AOF by first key, and find the keys written most: the Python fallback of heavy_hitters.h.
 
 heavy_hitters.h explains the algorithms.
 """
@@ -38,9 +38,9 @@ def _hash(data: bytes, seed: int) -> int:
 
 
 class NameCounts:
-    """A bounded table with a count, a number of bytes and a second sum for each key prefix or command name.
+    """A table of bounded size with (count, bytes, second sum) for each key prefix or command name.
 
-    After NAMES_MAX names, further ones share a row.
+    After NAMES_MAX names, further ones share a row.  The second sum counts keys with a TTL, for RDB keys.
     """
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ class KeyCounters:
     def count_key(self, head: bytes, size: int, db: int, weight: int) -> None:
         """Count one write to a key with a name of `size` bytes in database `db`, by a command of `weight` bytes.
 
-        `head` has the first KEY_BYTES_COMPARED bytes of the name, or all.
+        `head` has the first KEY_BYTES_COMPARED bytes of the name, or all of it if it is shorter.
         """
         self._prefixes.add(key_prefix(head[:size], self._delimiter, self._depth), weight, 0)
         multiplier = self._sample_multiplier(weight)
@@ -162,7 +162,7 @@ class KeyCounters:
             self._writes.add(key, 1, multiplier)
 
     def count_unknown(self, name: bytes, weight: int) -> None:
-        """Count a command of `weight` bytes with a name that no known server has, by this name."""
+        """Count a command that no known server has under its name; `weight` is its size in bytes."""
         self._unknown.add(name[:NAME_BYTES_KEPT].lower(), weight, 0)
 
     def _sample_multiplier(self, weight: int) -> int:
@@ -203,12 +203,18 @@ class KeyCounters:
 
     @property
     def by_bytes(self) -> list[HeavyHitterRow]:
-        """A row for each key with the most bytes written to it; count, error and variance are in bytes."""
+        """A row (HeavyHitterRow) for each key with the most bytes written to it.
+
+        Count, error and variance are in bytes.
+        """
         return self._bytes.rows()
 
     @property
     def by_writes(self) -> list[HeavyHitterRow]:
-        """A row for each key with the most commands that write to it; count, error and variance are in commands."""
+        """A row (HeavyHitterRow) for each key with the most commands writing to it.
+
+        Count, error and variance are in commands.
+        """
         return self._writes.rows()
 
     @property

@@ -1,4 +1,4 @@
-"""Count commands by name, database, time and log offset: the pure Python fallback of record_counters.h."""
+"""Count commands by name, database, time and offset over all AOF files: the Python fallback of record_counters.h."""
 
 from array import array
 from collections.abc import Sequence
@@ -61,8 +61,8 @@ class RecordCounters:
     """Count commands and bytes by command name, by database, over time, and over the offsets of all AOF files.
 
     `burst_kinds` has a byte for each command id: 1 or 2 if bursts of this command are searched for, else 0.  The
-    buckets of time are `time_width` seconds wide until there are too many.  Each time they then become wider by the
-    next of the `factors`, an array that ends with a 0; after that they double.
+    histogram over time has buckets of `time_width` seconds until there are too many.  Each time they then become wider
+    by the next of the `factors`, an array that ends with a 0; after that they double.
     """
 
     def __init__(self, burst_kinds: bytes, time_width: int, factors: Sequence[int]) -> None:
@@ -111,7 +111,7 @@ class RecordCounters:
 
     @property
     def by_db(self) -> list[tuple[int, int]]:
-        """The counted (commands, bytes) for each tracked database, then for all others, then for the unknown one."""
+        """The counted (commands, bytes) for databases 0 to 1023, then for all others, then for the unknown one."""
         return [(commands, size) for commands, size in self._by_db]
 
     @property
