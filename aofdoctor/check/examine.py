@@ -30,7 +30,7 @@ from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, is_newer_than_
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
-DAMAGE_MAX = 1000  # Damages that are kept of one part.
+DAMAGE_MAX = 1000  # The number of damages of one file that are kept in the report.
 
 ExamineProgress = Callable[[int], None]
 
@@ -207,7 +207,10 @@ class _Examiner:
             self.report.add_oddity("annotation-long", report.part.name, batch.record_span(i))
 
     def _add_torn_transaction(self, report: PartReport, torn: TornTransaction) -> None:
-        """Record as damage a transaction without EXEC that a restart tore; servers read on with its MULTI open."""
+        """Record as damage a transaction without EXEC that a restart tore.
+
+        Servers do not notice the restart and read on.
+        """
         self.last_good = self.last_good or (torn.span.start, torn.commands_before)
         note = f"restart: {torn.evidence}"
         self._keep_damage(report, Damage(torn.span, DamageKind.TORN_TRANSACTION, note, torn.is_guess))

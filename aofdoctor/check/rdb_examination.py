@@ -36,14 +36,14 @@ NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of 
 OLD_END_REASON = "the RDB's old end"
 HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # sizes of hash tables, needed by no server
 DAMAGED_NAMED_MAX = 1000  # damaged keys that are kept by name
-_DEFECTS_MAX = 1 << 17  # defective values that are remembered between passes
+_DEFECTS_MAX = 1 << 17  # values that cannot be loaded and are remembered between passes
 _DEFAULT_DATABASES = 16  # the number of databases of a server with a default configuration
-# Why no server loads an item between the keys, by opcode.
+# Functions that return why no server loads the content of an opcode, by opcode.
 _DEFECTS: dict[int, Callable[[Cursor, int], str]] = {
     Opcode.HASH_TEMPLATE: template_defect,
     Opcode.MODULE_AUX: module_aux_defect,
 }
-_LIBRARIES = -1  # the database under which names of libraries are compared
+_LIBRARIES = -1  # the database number that a function library has in a (database, name) pair
 KeyFilter = Callable[[KeyItem], bool]
 
 
@@ -174,7 +174,7 @@ class RdbExaminer:
     def _pass_damage(self, damage: Damage) -> None:
         """Note which key of the RDB is damaged, and whether the database and keys after the damage are guesses."""
         is_value = damage.kind is DamageKind.CORRUPT_VALUE
-        # Where the walk reaches the end, a value that cannot be decoded does not hide where the next key begins.
+        # If the RDB can be parsed to its end, the end of a value that cannot be decoded is known all the same.
         if damage.end_is_guess and not (is_value and self.rdb.complete and not self.strict):
             self.after_damage = True
             self.after_search = self.after_search or not is_value
@@ -235,7 +235,7 @@ class RdbExaminer:
             return self._library_drop_reason(item)
         if item.kind in _DEFECTS and _DEFECTS[item.kind](self.cursor, item.body_offset):
             return DamageKind.CORRUPT_PREAMBLE.value
-        # The hashes that follow need the templates that are found after damage.
+        # Hash templates found after damage are kept: hashes that follow refer to their field names.
         if not self.after_damage or item.kind in (KIND_MAGIC, Opcode.HASH_TEMPLATE):
             return ""
         # Module data and AUX fields: no server needs them, and a wrong one stops the load.

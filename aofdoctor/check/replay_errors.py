@@ -1,8 +1,8 @@
 """Find commands of an AOF that a server would read and not execute, or that crash it.
 
-Only flagged records are examined: commands of a few names, SETs with options (a sample of them, until one is invalid),
-and SELECTs of databases that the configuration does not have.  What is counted is limited, because a file can hold any
-number of such records and scripts.
+Only records that the ContextTracker returns are examined: commands of a few names, SETs with options (a sample of them,
+until one is invalid), and SELECTs of databases that the configuration does not have.  What is counted is limited,
+because a file can hold any number of such records and scripts.
 """
 
 import hashlib
@@ -24,14 +24,15 @@ from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
 
-# Commands with the usual options that are examined; if all are valid, only unusual ones are from then on.
+# The number of commands with options that are examined; if all are valid, only commands with more arguments
+# than _USUAL_ARGC are examined from then on, and none after SAMPLED_UNUSUAL of them.
 SAMPLED = 1000
 SAMPLED_UNUSUAL = 10_000
 COUNTED_MAX = 100_000  # commands with invalid options that are counted
 _USUAL_ARGC = 5  # SET key value PXAT time
 _KINDS_MAX = 100
 _SCRIPTS_MAX = 100_000
-_ARGUMENTS_MAX = 1 << 20  # of a record that is examined
+_ARGUMENTS_MAX = 1 << 20  # arguments of a record that is still examined
 
 SELECT_OUT_OF_RANGE, SCRIPT_UNDEFINED = "database-out-of-range", "script-undefined"
 OPTIONS_UNKNOWN, PAYLOAD_UNREADABLE = "options-unknown", "restore-unreadable"
@@ -104,7 +105,10 @@ class ReplayErrors:
         self.vector_adds.add_preamble(rdb)
 
     def add(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Examine record `i` of a batch, which the tracker has flagged, and count it if it would fail at load."""
+        """Examine record `i` of a batch, and count it if it would fail at load.
+
+        The record is one of those that the ContextTracker has selected for examination.
+        """
         examine = self._examiners.get(batch.ids[i])
         if examine:
             examine(part, batch, i)
@@ -112,7 +116,7 @@ class ReplayErrors:
             self._check_slots(part, batch, i)
 
     def crash_reason(self, batch: RecordBatch, i: int) -> str:
-        """Return why a flagged command crashes the servers that know it, when they load it; empty if it does not."""
+        """Return why record `i`, a VADD or VREM, crashes servers that load it; empty if it does not."""
         if batch.ids[i] not in self.vector_adds.command_ids:
             return ""
         return self.vector_adds.add(batch, i, self.tracker.tx[i] != 0, self.tracker.db[i])

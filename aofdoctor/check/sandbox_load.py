@@ -36,7 +36,7 @@ _ALSO_ALLOWED = frozenset(
 )
 # Commands with the write flag that act on another server.
 _NEVER_ALLOWED = frozenset({"migrate"})
-DATABASES_MAX = 1 << 16  # of a private server
+DATABASES_MAX = 1 << 16  # the most databases that the temporary server is started with
 
 LoadProgress = Callable[[str], None]
 

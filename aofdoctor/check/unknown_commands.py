@@ -62,9 +62,10 @@ class UnknownNames:
         self._flag()
 
     def add(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Count record `i` of a batch, which the tracker has flagged, if its name is unknown to a judged version.
+        """Count record `i` of a batch if its name is unknown to a judged server version.
 
-        Of a command that some versions know, only the first record is noted here; the tracker counts the others.
+        The record is one of those that the ContextTracker has selected.  Of a command that some versions know, only the
+        first record is noted here; the tracker counts the others.
         """
         number = batch.ids[i]
         if number == ANNOTATION:

@@ -26,7 +26,7 @@ class VectorAdds:
 
     has_base_sets: bool = False
     crash_count: int = 0
-    _keys: set[int] = field(default_factory=set)  # hashes, to limit the memory
+    _keys: set[int] = field(default_factory=set)  # hashes of (database, key), to limit the memory
     _elements: set[int] = field(default_factory=set)
     command_ids: frozenset[int] = field(default_factory=lambda: command_table().ids_of(frozenset({"vadd", "vrem"})))
 

@@ -121,11 +121,11 @@ class BaseKeySelection:
         self.selects_none = not selection.invert and (selection.ids is not None or bool(selection.unknown_names))
         self.cursor = Cursor(source)
         self.selects_all = selection.selects_all
-        self.guess = False  # The keys that follow are found after damage.
+        self.guess = False  # Whether the keys that follow were found after damage.
         self._previews = KeyPreviews()
 
     def selected_keys(self, part_name: str, batch: ItemBatch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
-        """Yield the selected keys of a batch of RDB items, with a preview of each key that is still in memory.
+        """Yield the selected keys of a batch of RDB items (keys and opcodes), with previews of keys still in memory.
 
         `walk_window` is the buffer of RDB bytes that the batch was read from, or None.
         """
@@ -149,7 +149,10 @@ class BaseKeySelection:
         return is_match != selection.invert
 
     def filter(self, batch: ItemBatch, walk_window: WalkWindow | None = None) -> list[int]:
-        """Return the indexes of the keys that the filters select in a batch of RDB items."""
+        """Return the indexes of the keys that the filters select in a batch of RDB items (keys and opcodes).
+
+        `walk_window` is the buffer of RDB bytes that the batch was read from, or None.
+        """
         keys = batch.key_indexes()
         if self.selects_all:
             return keys
@@ -278,7 +281,7 @@ def base_keys_backwards(
 
 
 def _walk_batches(walk_window: WalkWindow) -> Iterator[ItemBatch]:
-    """Yield the keys and opcodes from the start of a walk over RDB bytes to its stop offset, in batches."""
+    """Yield the keys and opcodes in a range of an RDB, in batches; `walk_window` parses that range."""
     columns, stop_reason = walk_window.columns, StopReason.FULL
     while stop_reason == StopReason.FULL:
         stop_reason, _ = walk_window.run()

@@ -53,13 +53,13 @@ def walk_part(
     room: int = BATCH_RECORDS,
     now_ms: int = 0,
 ) -> Iterator[Tile]:
-    """Yield the tiles (batches of commands, the RDB preamble, damage) of one AOF file, and keep the tracker correct.
+    """Yield the tiles (batches of commands, the RDB preamble, damage) of one AOF file, and update a ContextTracker.
 
-    The tracker is reset at the start of the file and after its preamble, and set to "unknown" after damage.  The caller
-    passes each batch to `tracker.track`, so that it can read the state before the batch first.  A walk that starts
-    inside the file, at offset `start` > 0, knows neither the database nor the transaction until a SELECT or an EXEC.
-    `window` is the read size in bytes and `room` the number of records in a batch.  Keys of a preamble count as expired
-    at `now_ms`, in unix milliseconds.
+    The tracker follows the database, the transaction and the time.  It is reset at the start of the file, and set to
+    "unknown" after damage.  The caller passes each batch to `tracker.track`, so that it can read the state before the
+    batch first.  A walk that starts inside the file, at offset `start` > 0, knows neither the database nor the
+    transaction until a SELECT or an EXEC. `window` is the read size in bytes and `room` the number of records in a
+    batch.  Keys of a preamble count as expired at `now_ms`, in unix milliseconds.
     """
     tracker.begin_part()
     if start:

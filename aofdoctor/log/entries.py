@@ -64,8 +64,8 @@ BaseKeyReader = Callable[[Selection, int, str, int, Source, Preamble], Iterator[
 class _SelectedBatch:
     """A batch of AOF records with the indexes of those that the user's filters select, and the data to number them.
 
-    `tracker` has the database, transaction and time of each record; `commands_before` counts the commands before the
-    batch.
+    `tracker` is the ContextTracker after the batch, with the database, transaction and time of each record.
+    `commands_before` is the number of commands before the batch.
     """
 
     part: str
@@ -83,8 +83,9 @@ def entries_at(
 ) -> Iterator[LogEntry]:
     """Yield the records of a batch at the given ascending indexes as log entries, with their context.
 
-    `tracker` has tracked the batch; `commands_before` is the number of commands before the batch, in all files.  An
-    annotation gets the number of the command before it.
+    `tracker` is the ContextTracker after the batch, with the database, transaction and time of each record.
+    `commands_before` is the number of commands before the batch, in all files.  An annotation gets the number of the
+    command before it.
     """
     db, tx, time = tracker.db, tracker.tx, tracker.time
     for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
@@ -303,7 +304,7 @@ _TAIL_BLOCK_MAX = 1 << 24
 def read_tail(aof: AOF, selection: Selection, count: int) -> list[LogItem]:
     """Return the last `count` selected commands of an AOF, oldest first, and the damage among them; reads only the end.
 
-    Command numbers and transactions are None in these entries, because they depend on the part that is not read.
+    Command numbers and transactions are None in these entries, because they depend on all that comes before.
     """
     items: list[LogItem] = []
     for index, part in reversed(list(enumerate(aof.parts))):

@@ -73,7 +73,7 @@ class FlushCollector:
     first_groups: list[FlushGroup] = field(default_factory=list)
     last_groups: list[FlushGroup] = field(default_factory=list)
     _is_open: bool = False
-    _damaged_part: int = -1  # The index of the last part with damage.
+    _damaged_part: int = -1  # The index of the last file with damage.
 
     KEEP = 1000
 
@@ -93,8 +93,9 @@ class FlushCollector:
     ) -> None:
         """Add the FLUSHALL and FLUSHDB commands of a batch of AOF records to the groups.
 
-        `flagged` are indexes in the batch, among them those of all flushes; `tracker` has tracked the batch;
-        `commands_before` is the number of commands before the batch, in all files.
+        `flagged` are indexes in the batch, among them those of all flushes.  `tracker` is the ContextTracker after the
+        batch, with the database, transaction and time of each record.  `commands_before` is the number of commands
+        before the batch, in all files.
         """
         flush_ids, structure_ids = _flush_and_structure_ids()
         at = 0

@@ -3,7 +3,7 @@
 Redis's patterns differ from Python's fnmatch: a backslash escapes, [^x] negates, an unclosed class extends to the end
 of the pattern, and * matches any byte.  Source: stringmatchlen in util.c, Redis 7.0.
 
-Each literal run between two stars is matched at its first occurrence only (an atomic group), so no pattern takes
+Each piece of literals between two stars is matched at its first occurrence only (an atomic group), so no pattern takes
 exponential time.
 """
 
@@ -13,7 +13,7 @@ import re
 def glob_to_regex(pattern: bytes) -> "re.Pattern[bytes]":
     """Translate a glob pattern of KEYS to a regular expression that matches exactly the same keys with match()."""
     if len(pattern) > 1 and not pattern.strip(b"*"):
-        return re.compile(b".", re.DOTALL)  # Several stars do not match an empty key; one does.
+        return re.compile(b".", re.DOTALL)  # In Redis, `**` does not match an empty key, but `*` does.
     runs = _parts_between_stars(pattern)
     if len(runs) == 1:
         return re.compile(runs[0] + rb"\Z", re.DOTALL)

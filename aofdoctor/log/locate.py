@@ -147,7 +147,7 @@ class _PositionSearch:
         return content
 
     def _index_in_batch(self, batch: RecordBatch, commands_before: int) -> int:
-        """Return the index in the batch of the record at the position, or -1 if the position is outside the batch."""
+        """Return the index in the batch of the record at the searched position, or -1 if it is outside the batch."""
         at = index_at_position(batch, self.position, self.position.part_index, commands_before)
         return at if at < batch.count else -1
 

@@ -12,14 +12,14 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 
-MANY_KEYS = 100  # deleted keys of one prefix that are worth a finding
+MANY_KEYS = 100  # deleted keys of one prefix from which on they are reported
 _PREFIXES_MAX = 4096
 _PREFIX_SIZE_MAX = 64
 _SMALL_LOG = 1 << 27  # bytes; a small log is scanned in a fraction of a second, so more keys may be read
 _READS_OF_SMALL_LOG, _READS_OF_LARGE_LOG = 10_000, 2_000
-_READS_AT_ONCE = 20  # in a large log, batches are skipped until this number may be read
-_ADJACENT = 32  # adjacent deletions that begin a run
-_ROW_GAP_MAX = 2  # records between two deletions of a row in a log without times
+_READS_AT_ONCE = 20  # in a large log, no keys are read until this number of keys may be read
+_ADJACENT = 32  # adjacent deletions that mark the start of a mass deletion
+_ROW_GAP_MAX = 2  # largest difference of the record numbers of two deletions in a row, in a log without times
 
 
 @dataclass(slots=True)
@@ -58,8 +58,8 @@ class PrefixDeletions:
 class MassDeletions:
     """Collects the DEL and UNLINK commands of an AOF by the prefix of the deleted keys, during a pass over it.
 
-    `size` is the size of the AOF in bytes (None: unknown).  `count` is the number of DEL and UNLINK commands, of which
-    the keys of `unread` were not read, to save time.
+    A prefix ends at the first colon.  `size` is the size of the AOF in bytes (None: unknown).  `count` is the number of
+    DEL and UNLINK commands, of which the keys of `unread` were not read, to save time.
     """
 
     tracker: ContextTracker
@@ -80,7 +80,7 @@ class MassDeletions:
         self._ids = {table.names.ids[name.lower().encode()]: name for name in ("DEL", "UNLINK")}
 
     def add_batch(self, part: str, batch: RecordBatch, commands_before: int) -> None:
-        """Add the DEL and UNLINK commands of a batch that the tracker has just tracked."""
+        """Add the DEL and UNLINK commands of a batch, which was passed to the ContextTracker just before."""
         self._reads_left += batch.span.size * self._reads_per_byte
         count = sum(map(self.tracker.counts.__getitem__, self._ids))
         new, self.count = count - self.count, count

@@ -22,7 +22,7 @@ from aofdoctor.server.command_table import CommandSpec, CommandTable, command_ta
 from aofdoctor.server.context.tracker import ContextTracker
 
 _IDS_SEARCHED_MAX = 8  # With more ids, one search per id costs more than it saves.
-_ARGS_SEARCHED_MAX = 1 << 16  # Arguments of a large record that are searched for keys.
+_ARGS_SEARCHED_MAX = 1 << 16  # The number of arguments of a large record that are searched for keys.
 _LARGE_ARGUMENT_OVERLAP = 1 << 12  # Bytes; a longer match of a regular expression can be missed in a large argument.
 
 
@@ -30,7 +30,7 @@ class ChunkedBytes(Protocol):
     """A byte string, such as an argument of a command, that is too large to hold in memory."""
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in order, in chunks."""
+        """Yield the bytes of the string in order, in chunks that fit in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ class Selection:
     def matches(self, part_index: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int) -> list[int]:
         """Return the indexes of the commands of a batch that the filters select; annotations are never selected.
 
-        `part_index` is the place of the batch's file in load order; `commands_before` is the number of commands before
-        the batch, in all files.  `tracker` has tracked the batch.
+        `part_index` is the place of the batch's file in load order.  `commands_before` is the number of commands before
+        the batch, in all files.  `tracker` is the ContextTracker after the batch, with the database and time of each
+        record.
         """
         if self._cannot_match(batch):
             return []

@@ -46,9 +46,9 @@ def _start_offsets(source: Source) -> Iterator[int]:
 
 
 def _last_time_from(source: Source, start: int) -> int | None:
-    """Return the time of the last #TS annotation of an AOF file, reading from the offset `start`.
+    """Return the time of the last #TS annotation of an AOF file, or None without one.
 
-    None if it has none.
+    Reads from the offset `start` on.
     """
     tracker = ContextTracker()
     for tile in read_tiles(source, command_table().names, start):
@@ -100,9 +100,10 @@ def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
 
 
 def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
-    """Track a batch of records, and return the file offset of its first command after a given unix second, or None.
+    """Pass a batch of records to the ContextTracker, and return where its first command after a given second begins.
 
-    If the command is inside a transaction, the offset is that of the MULTI.
+    The result is an offset in the file, or None.  If the command is inside a transaction, it is the offset of the
+    MULTI.
     """
     open_before = transaction_before_batch(tracker)
     tracker.track(batch)

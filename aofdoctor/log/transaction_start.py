@@ -23,9 +23,9 @@ class TransactionBeforeBatch(NamedTuple):
 
 
 def transaction_before_batch(tracker: ContextTracker) -> TransactionBeforeBatch:
-    """Return the transaction that is open before a batch.
+    """Return the transaction that is open before a batch of records, from the state of the ContextTracker.
 
-    To be called before the batch is passed to `tracker.track`.
+    Call it before the batch is passed to `tracker.track`.
     """
     return TransactionBeforeBatch(tracker.state[ContextField.TX], tracker.state[ContextField.MULTI_START])
 
@@ -33,8 +33,8 @@ def transaction_before_batch(tracker: ContextTracker) -> TransactionBeforeBatch:
 def transaction_start(tx: Sequence[int], i: int, open_before: TransactionBeforeBatch, lowest: int = 0) -> int:
     """Return the index in the batch of the MULTI of record `i`'s transaction, or -1 if it began before the batch.
 
-    `tx` has the transaction number of each record of the batch.  A record outside of a transaction is its own start.
-    The search stops at index `lowest`, and then returns it.
+    `tx` has the transaction number of each record of the batch.  For a record outside of a transaction, `i` is
+    returned.  The search stops at index `lowest`, and then returns that.
     """
     if tx[i] <= 0:
         return i
@@ -50,7 +50,7 @@ def multi_offset(
 ) -> int:
     """Return the offset in the AOF file of the MULTI of record `i`'s transaction, also if it is before the batch.
 
-    A record outside of a transaction is its own start; `lowest` is as for `transaction_start`.
+    For a record outside of a transaction, its own offset is returned.  `lowest` is as for `transaction_start`.
     """
     first = transaction_start(tx, i, open_before, lowest)
     return open_before.multi_offset if first < 0 else batch.record_span(first).start

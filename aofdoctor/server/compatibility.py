@@ -31,9 +31,9 @@ class Rejection(NamedTuple):
 def flag_rejected(
     tracker: ContextTracker, versions: Sequence[ServerVersion], except_ids: frozenset[int] = frozenset()
 ) -> None:
-    """Make the tracker flag every record that at least one of these server versions could reject.
+    """Make a ContextTracker return every record that at least one of these server versions could reject.
 
-    Of the commands with `except_ids`, only those with an unusual number of arguments are flagged.
+    Of the commands with `except_ids`, only those with an unusual number of arguments are returned.
     """
     flagged_ids, argc_min, argc_max = _accepted_by_all(tuple(version.name for version in versions))
     tracker.set_argument_counts(argc_min, argc_max)
@@ -41,9 +41,9 @@ def flag_rejected(
 
 
 def flag_unacceptable(tracker: ContextTracker, with_unknown: bool = False) -> None:
-    """Make the tracker flag every record that no known server version accepts.
+    """Make a ContextTracker return every record that no known server version accepts.
 
-    A command that is not in the table can be newer than the table, so it is flagged only if `with_unknown`.
+    A command that is not in the table can be newer than the table, so it is returned only if `with_unknown`.
     """
     argc_min, argc_max = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
     for command in command_table().commands:
@@ -64,7 +64,8 @@ def any_version_accepts(command_id: int, argc: int) -> bool:
 def _accepted_by_all(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
     """Return the limits within which all these server versions accept a command.
 
-    They are (ids of commands to examine in any case, minimum argc by command id, maximum argc by command id).
+    They are (ids of commands that must be examined, minimum argc by command id, maximum argc by command id), where argc
+    is the number of arguments with the name.
     """
     versions = [VERSIONS[name] for name in names]
     flagged_ids = {UNKNOWN} if versions else set()

@@ -16,7 +16,7 @@ from aofdoctor.aof.scan import skip_args
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
 _SHORT_READ = "the file ends inside a record"
 _ARG_PREFIX_SIZE = 64  # bytes of an argument that are kept, enough for a name or a database number
-ALLOCATION_MAX = 1 << 32  # with a larger length, the machine decides between out of memory and a short read
+ALLOCATION_MAX = 1 << 32  # bytes; whether a larger allocation fails depends on the host's memory
 
 
 class ParseResult(Enum):
@@ -33,7 +33,9 @@ class ParseResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecord:
-    """The result of reading one AOF record as a server does; `end` is the offset in the file at which it reads on.
+    """The result of reading one AOF record as a server does.
+
+    `end` is the offset in the file at which the server reads on.
 
     `first_args` holds the first 64 bytes of the first two arguments.  `reason` says in words what is wrong.
     """

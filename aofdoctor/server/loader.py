@@ -99,9 +99,9 @@ class Loader:
                 self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
-        """Stop the server versions that reject a record, or note that they lack the command.
+        """Stop the server versions that reject record `i` of a batch, or note that they lack the command.
 
-        The tracker has flagged it.
+        The record is one of those that the tracker has selected for examination.
         """
         if self._diverged:
             return
@@ -114,7 +114,7 @@ class Loader:
             self._flag()
 
     def read_past_damage(self, damage: Damage) -> None:
-        """Process damage: each version that is still loading reads the rest of the part by itself."""
+        """Let each server version that is still loading read on after damage, by its own rules, to the file's end."""
         if self._diverged:
             return
         self._diverged = True
@@ -162,11 +162,14 @@ class Loader:
         self._flag()
 
     def _flag(self) -> None:
-        """Flag what a version that is still loading could reject, and no command that it is known to lack."""
+        """Make the tracker return records that a version which is still loading could reject.
+
+        Commands that are already known to be lacking in a version are left out.
+        """
         flag_rejected(self.tracker, [state.version for state in self._still_loading()], self._lacked_ids)
 
     def _is_lacked(self, command_id: int) -> bool:
-        """Whether an unflagged command can be rejected only because a version does not have it."""
+        """Whether a command with a usual number of arguments can only be rejected by versions that do not have it."""
         command = command_table().get(command_id)
         return command_id == UNKNOWN or (command is not None and not has_subcommands(command))
 
@@ -228,7 +231,7 @@ class Loader:
         return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
     def _format_error(self, version: ServerVersion, state: "array[int]", offset: int, reason: str) -> LoadStop:
-        """Return the stop for bytes that are no record, and what aof-load-corrupt-tail-max-size does to them."""
+        """Return how a version stops at bytes that are no record, with the cut by aof-load-corrupt-tail-max-size."""
         stop = LoadStop(Outcome.REFUSES, self._part, offset, reason)
         size = self._source.size if self._source else None
         if not version.has_corrupt_tail_option or size is None:
@@ -244,9 +247,9 @@ class Loader:
         return replace(stop, hazards=tuple(hazards), corrupt_tail_cut=cut, corrupt_tail_size=size - cut)
 
     def _database_rejection(self, rdb: Preamble) -> str:
-        """Return why the configuration does not allow an RDB: it has keys in a database that does not exist.
+        """Return why the configuration does not allow an RDB, which has keys in a database that does not exist.
 
-        Else empty.
+        Or "".
         """
         limit = self.configuration.selectable_databases
         highest = max(rdb.key_counts.dbs, default=0) if rdb.key_counts else 0
@@ -332,7 +335,10 @@ def _find_command(parsed: ParsedRecord) -> CommandSpec | None:
 
 
 def _apply_command(state: "array[int]", command: CommandSpec | None, parsed: ParsedRecord, offset: int) -> None:
-    """Update a tracker's state with a command that was parsed leniently, as context/tracker.h does."""
+    """Update the context (database, transaction, offsets) with a command that the tracker cannot read, after damage.
+
+    `state` is that of a ContextTracker; the rules are those of context/tracker.h.
+    """
     name = command.name if command else ""
     if name == "multi":
         state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]

@@ -34,7 +34,7 @@ class RespClient:
         self._file = self._socket.makefile("rb")
 
     def call(self, *words: str | bytes | int) -> RespReply:
-        """Send one command and return its reply; an error reply raises ReplyError."""
+        """Send one command to the server and return its reply; an error reply raises ReplyError."""
         return self.pipeline([words])[0]
 
     def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[RespReply]:
@@ -43,7 +43,7 @@ class RespClient:
         return [self._reply() for _ in commands]
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the server."""
         self._file.close()
         self._socket.close()
 

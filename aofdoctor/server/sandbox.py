@@ -156,7 +156,7 @@ class Sandbox:
         self._stop()
 
     def call(self, *words: str | bytes | int) -> RespReply:
-        """Send one command and return its reply; an error reply raises ReplyError."""
+        """Send one command to the private server and return its reply; an error reply raises ReplyError."""
         return self.client.call(*words)
 
     @property
@@ -213,7 +213,7 @@ class Sandbox:
         try:
             self._client = self._client or RespClient(self.folder / "s", timeout=None)
             return self._client.call("PING") == b"PONG"
-        except ReplyError:  # LOADING
+        except ReplyError:  # The reply is -LOADING.
             return False
         except (SandboxError, OSError):
             self._client = None

@@ -8,7 +8,7 @@ from aofdoctor.server.versions import ServerVersion
 
 
 class Outcome(StrEnum):
-    """The result of a server's attempt to load an AOF; the value is the word in JSON."""
+    """What happens when a server loads an AOF: it loads all, truncates, refuses ...; the value is the word in JSON."""
 
     LOADS = "loads"
     TRUNCATES = "truncates"
@@ -24,7 +24,7 @@ class TruncationHazard(StrEnum):
 
     OPEN_MULTI_SWALLOWS = "open-multi-swallows"  # a MULTI stays open: every later write is queued in it
     CUT_LOSES_PREAMBLE = "cut-loses-preamble"  # the file is truncated to 0, and the RDB preamble is lost
-    CUT_NOT_LAST = "cut-not-last"  # a part before the last is truncated: the next start loads with a gap
+    CUT_NOT_LAST = "cut-not-last"  # a file before the last is truncated: the next start loads with a gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool, corr
                 server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason,
                 corrupt_tail_cut=stop.corrupt_tail_cut,
             )  # fmt: skip
-        # aof-load-truncated has no say here.
+        # With the option, the server truncates whatever the value of aof-load-truncated is.
         cutting_stop = replace(stop, cut=stop.corrupt_tail_cut, corrupt_tail_cut=None)
         return replace(_verdict(server, True, cutting_stop, last), load_truncated=load_truncated)
     if stop.cut is None:

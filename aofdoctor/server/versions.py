@@ -15,20 +15,17 @@ from aofdoctor.server.command_table import command_table
 
 @dataclass(frozen=True, slots=True)
 class ServerVersion:
-    """What the servers of one release line, such as Redis 7.0, can load and write.
+    """The properties of one release line, such as Redis 7.0: what its servers can load and write.
 
-    `rdb_written` is the (dialect, version) of the RDBs that it saves.
-    `rdb_versions` holds, by dialect, the newest RDB version that it reads as a
-    base file or preamble; it is empty before 4.0.  `capabilities` are the
-    commands that an export for it can use.  `command_set` names its column in
-    commands.json.  `reads_manifest`: it loads multi-part AOFs.
-    `skips_annotations`: it skips lines that begin with #.  `header_max` is the
-    size of its line buffer in bytes, with the final NUL.  `has_load_truncated`:
-    it has the option aof-load-truncated.  `reverts_multi` says when it truncates
-    an AOF before an open MULTI: "never", at an "eof" between records, or
-    "always".  `keeps_preamble`: a truncation right after the RDB keeps the RDB.
+    `rdb_written` is the (dialect, version) of the RDBs that the servers save; the dialect is redis or valkey.
+    `rdb_versions` holds, by dialect, the newest RDB version that they read as a base file or preamble; it is empty
+    before 4.0.  `capabilities` are the commands that an RDB exported for them can use.  `command_set` names the column
+    in commands.json.  `reads_manifest`: they load multi-part AOFs.  `skips_annotations`: they skip lines that begin
+    with #. `header_max` is the size of their line buffer in bytes, with the final NUL. `has_load_truncated`: they have
+    the option aof-load-truncated.  `reverts_multi` says when they truncate an AOF before an open MULTI: "never", at an
+    "eof" between records, or "always". `keeps_preamble`: a truncation right after the RDB keeps the RDB.
     `checks_arity`: a wrong number of arguments is an error, not a crash.  `is_announced`: there is no release yet, and
-    the row holds what its developers have announced; it is judged only on request.
+    the row holds what the developers have announced; it is judged only on request.
     """
 
     name: str

@@ -52,8 +52,8 @@ class StatsOptions:
     """What the statistics of an AOF count, and how finely.
 
     `keys`: also count by key and by key prefix.  A prefix ends at the delimiter number `depth` of the key's name.
-    `every` is the width of the time buckets in seconds; None chooses it.  `exact`: count the key of every write instead
-    of a sample.
+    `every` is the width of the rows over time in seconds; with None it is chosen.  `exact`: count the key of every
+    write instead of a sample.
     """
 
     keys: bool = True
@@ -94,8 +94,8 @@ class LargeRecord(NamedTuple):
 class HeavyHitter:
     """A key of an AOF with many bytes or many commands written to it; `count` is in bytes or commands.
 
-    The true value is between `count - overcount` and `count`, and each bound has an error of `deviation`: two standard
-    deviations of the sample, 0 without sampling.  `key` holds the first bytes of the name, `length` is its size.
+    The true value is between `count - overcount` and `count`.  With sampling, each of these bounds has an error of
+    `deviation` (two standard deviations), otherwise 0.  `key` holds the first bytes of the name, `length` is its size.
     """
 
     key: bytes
@@ -110,8 +110,8 @@ class HeavyHitter:
 class KeyStats:
     """Commands of an AOF by prefix of their first key, and the keys that are written most, by bytes and by commands.
 
-    `exact`: nothing is estimated.  Otherwise, no key outside the lists has more than `max_other_bytes` bytes or
-    `max_other_writes` writes.
+    `exact`: nothing is estimated.  Otherwise, no key outside the lists `by_bytes` and `by_writes` has more than
+    `max_other_bytes` bytes or `max_other_writes` commands written to it.
     """
 
     by_prefix: list[CommandCounts]
@@ -160,13 +160,14 @@ def collect_stats(
 ) -> Stats:
     """Read all files of an AOF once and count its commands and keys; `progress` is called with the bytes read so far.
 
-    `window` (bytes) and `room` (commands and annotations) limit a batch; the result does not depend on them.
+    `window` (bytes) and `room` (commands and annotations) limit how much is read at once; the result does not depend on
+    them.
     """
     return _StatsCollector(aof, selection, options, progress, window, room).run()
 
 
 class _StatsCollector:
-    """The state of one `collect_stats` call: reads all files of an AOF and feeds all counters."""
+    """Reads all files of an AOF once and feeds all counters: the state of one `collect_stats` call."""
 
     def __init__(
         self,
@@ -265,7 +266,7 @@ class _StatsCollector:
             self.progress(log_offset + batch.edges[batch.count])
 
     def _offer_record(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Offer command `i` of a batch to the list of the largest commands."""
+        """Add command `i` of a batch to the list of the largest commands, if it is large enough."""
 
         def make_record() -> LargeRecord:
             name, key = next(batch.args(i)), first_key(batch, i)
@@ -330,7 +331,7 @@ class _StatsCollector:
 
 
 def _database_label(at: int) -> int | str | None:
-    """Return the label of a row in the counts by database: a number, None for the unknown database, or `others`."""
+    """Return the label for an index in the counts by database: a number, None for the unknown database, or `others`."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else "others"

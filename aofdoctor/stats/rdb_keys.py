@@ -71,8 +71,8 @@ class BaseStats:
     largest: list[LargeKey] = field(default_factory=list)
 
 
-_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # Bytes read at once for names: where values are small, and where large.
-_SPARSE_SIZE = 1 << 14  # Bytes from a name to the next key, from which the small window is used.
+_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # bytes read at once for key names: where values are small, where large
+_SPARSE_SIZE = 1 << 14  # bytes from a name to the next key from which on _SMALL_WINDOW is used
 
 
 class BaseStatsCollector:
@@ -159,7 +159,7 @@ class BaseStatsCollector:
     # -- results --
 
     def result(self) -> BaseStats | None:
-        """Return the statistics of all keys added, or None if the AOF contains no RDB."""
+        """Return the statistics of all RDB keys added, or None if the AOF contains no RDB."""
         if not self.rdb_count:
             return None
         types, dbs, prefixes = _CountsByName(_zero_counts), _CountsByName(_zero_counts), _CountsByName(_zero_counts)
@@ -222,7 +222,7 @@ def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) ->
 
 
 def _database_number(at: int) -> int | None:
-    """Return the label of a row in the key counts by database: a number, None for the unknown one, or OTHER_DBS."""
+    """Return the label for an index in the key counts by database: a number, None for the unknown one, or OTHER_DBS."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else OTHER_DBS

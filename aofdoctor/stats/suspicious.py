@@ -40,7 +40,7 @@ class _EventSummary:
 
 @dataclass(slots=True)
 class SuspiciousEvents:
-    """Collects suspicious events while an AOF is read, from the commands that the ContextTracker flags."""
+    """Collects suspicious events while an AOF is read, from the commands that the ContextTracker selects."""
 
     aof: AOF
     tracker: ContextTracker
@@ -72,10 +72,10 @@ class SuspiciousEvents:
         self.flushes.add_damage(self._part_index)
 
     def add_batch(self, batch: RecordBatch, flagged: Iterable[int], commands_before: int) -> None:
-        """Add the suspicious events among the commands of a batch that the tracker has flagged.
+        """Add the suspicious events among the commands of a batch with the indexes `flagged`.
 
-        `flagged` are the indexes of these commands, `commands_before` is the number of commands in the AOF before the
-        batch.
+        These are the commands that the ContextTracker has selected for examination.  `commands_before` is the number of
+        commands in the AOF before the batch.
         """
         self.flushes.add_batch(self._part_index, self._part, batch, flagged, self.tracker, commands_before)
         for i in flagged:

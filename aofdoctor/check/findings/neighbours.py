@@ -250,7 +250,7 @@ def _has_damage(part: PartReport) -> bool:
 
 
 def _content_of(part: PartReport) -> FileContent:
-    """Return the content of an AOF file that was already examined, without reading it again."""
+    """Return what a file of the AOF holds (kind, keys, commands, first damage), as the examination has found it."""
     rdb = part.preamble
     kind = "rdb" if rdb and not part.commands else "aof" if rdb or part.commands else "unknown"
     counts = rdb.key_counts if rdb else None

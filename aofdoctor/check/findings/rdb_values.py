@@ -18,7 +18,7 @@ from aofdoctor.check.rdb_examination import (
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import Source
 
-_DECODED_MAX = 1 << 20  # the size of a sound RDB up to which plain check decodes its values
+_DECODED_MAX = 1 << 20  # bytes of a sound RDB up to which check without --deep decodes its values
 _DAMAGED_DECODED_MAX = 1 << 25  # the same for a damaged RDB
 _NAME_SHOWN = 80
 

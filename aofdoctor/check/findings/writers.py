@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.source import BytesSource, PipeSource, Source, pread
 
-_DAMAGES_CHECKED = 100  # Damages of one part.
+_DAMAGES_CHECKED = 100  # The number of damages of one file that are examined.
 _NEXT_DAMAGES = 8  # Later damages that are searched for the rest of a record.
 _HEAD_MAX = 1 << 16
 _LINE_ENDS_TRIED = 64

@@ -136,8 +136,5 @@ def describe_damage(content: FileContent) -> str:
 
 
 def part_content(part: AofPart, limit: int) -> FileContent:
-    """Read a file of an AOF, if it has at most `limit` bytes, and return what is in it.
-
-    A missing file counts as empty.
-    """
+    """Read a file of an AOF, if it has at most `limit` bytes, and return what is in it; a missing file is empty."""
     return read_content(part.source, limit) if part.source is not None else FileContent("empty", 0)

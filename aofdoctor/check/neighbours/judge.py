@@ -17,7 +17,7 @@ from aofdoctor.rdb.preamble import creation_time, is_rdb, read_aux
 from aofdoctor.source import FileSource, Source
 
 FILES_MAX = 200
-_BUDGET = 256 << 20  # bytes that are read at least, however small the AOF is
+_BUDGET = 256 << 20  # bytes of files near an AOF that may be read, even if the AOF is smaller
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def listed_generation(aof: AOF) -> Generation:
 
 
 def weigh(generation: Generation, read: ReadContent) -> WeighedGeneration:
-    """Count the keys and commands of a generation (a base with its incremental files), and check that it is whole."""
+    """Count the keys and commands of a generation (a base with its incremental files), and whether it is complete."""
     files, contents = generation.files, [read(part) for part in generation.files]
     commands = sum(content.commands for content in contents)
     keys = None

@@ -15,14 +15,14 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.span import Span
 
-_LONG_TRANSACTION = 32  # Commands; a transaction that changes the database and has more is taken for another run.
-_TIME_JUMP = 2  # Seconds; a server writes a transaction in one piece.
+_LONG_TRANSACTION = 32  # Commands; a longer series is not taken for one transaction.
+_TIME_JUMP = 2  # Seconds; no transaction takes this long, because a server writes it in one piece.
 _TIMESTAMP = re.compile(rb"#TS:([0-9]{1,18})\r?\n")
 _REPLICATION_ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 
 
 class Border(NamedTuple):
-    """The offset in an AOF file where the writes of a restarted server begin, behind a transaction without its EXEC.
+    """The offset in an AOF file where the writes of a restarted server begin, after a transaction without its EXEC.
 
     `evidence` describes in words the record that shows it; `is_guess` is True if that record is no proof.
     """
@@ -41,9 +41,9 @@ class BorderScan:
 
     def __init__(self, select: int, db: int, time: int, is_selected: bool) -> None:
         self.select, self.db, self.time, self.is_selected = select, db, time, is_selected
-        self.own_place = -1  # the place of the transaction's own SELECT: right after its MULTI
-        self.annotations = Span(-1, -1)  # the last annotations without a command between them
-        self.other_database: int | None = None  # the first SELECT of another database
+        self.own_place = -1  # the offset after the MULTI, where the transaction's own SELECT can be
+        self.annotations = Span(-1, -1)  # the bytes of the last annotations without a command between them
+        self.other_database: int | None = None  # the offset of the first SELECT of another database
         self.count = self.count_at_it = 0  # records so far, and those before that SELECT
 
     def run(self, records: Iterator[tuple[RecordBatch, int, int]], end: int, before_multi: bool) -> Border | None:

@@ -102,7 +102,7 @@ def _rest_of_context(first: Source, head: Span, second: Source, record_rest: int
         if number == select:
             if not is_rest and (not is_open or after_multi or span.start == 0):
                 break
-            db = 1  # Its database is set: what follows needs it, up to the next SELECT.
+            db = 1  # The unfinished record is a SELECT: commands up to the next SELECT run in its database.
         elif number == multi:
             if is_open:
                 break

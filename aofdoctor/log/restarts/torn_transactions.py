@@ -42,9 +42,9 @@ class TornTransaction(NamedTuple):
 class RestartBorders:
     """Finds the transactions that a restart tore (MULTI without EXEC) in one AOF file, during a pass over it.
 
-    The caller passes each batch to begin_batch(), then to the tracker, then to torn_in_batch(); and calls torn_at()
-    where damage begins and where the file ends, while the tracker has the state at that place.  `start` is the offset
-    in the file of the first MULTI of the open transaction, and the records from the offset `scan_start` on have not
+    The caller passes each batch to begin_batch(), then to the ContextTracker, then to torn_in_batch().  Where damage
+    begins and where the file ends, it calls torn_at(), while the tracker has the state at that place.  `start` is the
+    offset in the file of the first MULTI of the open transaction; the records from the offset `scan_start` on have not
     been searched yet.
     """
 
@@ -57,15 +57,15 @@ class RestartBorders:
         self.commands_before = 0
 
     def begin_batch(self) -> None:
-        """Remember the tracker's state (transaction, commands, SELECTs) before a batch of records."""
+        """Remember the state of the ContextTracker (transaction, commands, SELECTs) before a batch of records."""
         state = self.tracker.state
         self.open_before = transaction_before_batch(self.tracker)
         self.batch_commands, self.is_selected = state[ContextField.COMMANDS], state[ContextField.SELECTED] > 0
 
     def torn_in_batch(self, batch: RecordBatch, flagged: "array[int]") -> Iterator[TornTransaction]:
-        """Yield the torn transactions that a MULTI inside a transaction in this batch proves.
+        """Yield the transactions that a restart tore, where a nested MULTI in this batch proves it.
 
-        The tracker has tracked the batch; `flagged` are the indexes that it returned.
+        The ContextTracker has read the batch; `flagged` are the indexes that it returned.
         """
         tx = self.tracker.tx
         for i in flagged:
@@ -98,7 +98,7 @@ class RestartBorders:
         return self.start if same else self.tracker.state[ContextField.MULTI_START]
 
     def _open(self, batch: RecordBatch, i: int) -> None:
-        """Begin the search in the transaction of record `i` of the batch, unless it has begun already."""
+        """Begin to search the transaction of record `i` of the batch for a restart, unless that has begun already."""
         if self.tracker.tx[i] != self.number:
             start = multi_offset(batch, self.tracker.tx, i, self.open_before)
             index = bisect_left(batch.edges, start - batch.base, 0, batch.count)
@@ -106,7 +106,10 @@ class RestartBorders:
             self.commands_before = self.batch_commands + index - batch.ids[:index].count(ANNOTATION)
 
     def _begin(self, batch: RecordBatch, index: int, start: int) -> None:
-        """Begin the search in the transaction of a MULTI: record `index` of the batch, at the file offset `start`."""
+        """Begin to search a transaction for a restart.
+
+        Its MULTI is record `index` of the batch, at file offset `start`.
+        """
         self.number, self.start, self.scan_start = self.tracker.tx[index], start, start
         is_selected = self.is_selected or self.select in batch.ids[:index]
         self.scan = BorderScan(self.select, self.tracker.db[index], self.tracker.time[index], is_selected)
@@ -118,7 +121,7 @@ class RestartBorders:
         """
         place, ids = batch.record_span(i), batch.ids
         if 0 < i < batch.count - 1 and ids[i - 1] == self.multi and ids[i + 1] != self.select:
-            self.scan_start, self.scan.own_place = place.start, -1  # Only MULTIs in a row: cheap in any number.
+            self.scan_start, self.scan.own_place = place.start, -1  # MULTIs in a row need no search.
             return
         border = self.scan.run(self._records(batch, self.scan_start, place.start), place.start, before_multi=True)
         if not border and self._begins_with_redundant_select(batch, i):

@@ -30,7 +30,7 @@ class DumpPayload:
 
     @property
     def dialect(self) -> str:
-        """Whose numbering of RDB versions the payload uses: redis or valkey."""
+        """The product that numbers its RDB versions as the payload does: redis or valkey."""
         return "valkey" if self.rdb_version >= _VALKEY_RDB_MIN else "redis"
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aofdoctor.server.versions import ServerVersion, version_number
 
-FIRST_OPTION = 3  # its index in the arguments, the name of the command included
+FIRST_OPTION = 3  # the index of the first option in the arguments, counting the command name as 0
 
 
 class OptionWord(NamedTuple):

@@ -26,10 +26,10 @@ def track_batch(
 ) -> int:
     """Update the context (database, transaction, time ...) with a batch of AOF records; return how many are flagged.
 
-    `state` has one number per ContextField.  `actions`, `argc_min`, `argc_max` and `counts` are indexed by command id:
-    the RecordAction (plus FLAG to flag every such record), the argument counts that are not flagged, and the number of
-    records.  `flagged` receives the indexes of the flagged records, `columns` the database, transaction and time of
-    each record.
+    Flagged records are those that the caller wants to examine.  `state` has one number per ContextField.  `actions`,
+    `argc_min`, `argc_max` and `counts` are indexed by command id: the RecordAction (plus FLAG to flag every such
+    record), the argument counts that are not flagged, and the number of records.  `flagged` receives the indexes of the
+    flagged records, `columns` the database, transaction and time of each record.
     """
     flagged_count = 0
     for i in range(batch.count):

@@ -1,6 +1,6 @@
-"""Define the state of the context tracker, for its compiled form, its Python form and its users.
+"""Define the state of the ContextTracker for its compiled form, its Python form and its users.
 
-Tracker.h repeats it.
+The header tracker.h repeats these definitions.
 """
 
 from array import array
@@ -31,11 +31,11 @@ class ContextField(IntEnum):
     TRANSACTIONS = 3  # MULTIs that were read
     COMMANDS = 4
     ANNOTATIONS = 5
-    COMMAND_END = 6  # the end of the last command: where a server truncates after a short read
-    GOOD_END = 7  # the end of the last record that is not inside an open MULTI
-    MULTI_START = 8  # where the open transaction begins
-    BEFORE_MULTI = 9  # COMMAND_END at the last MULTI
+    COMMAND_END = 6  # the offset after the last command, where a server truncates a file that ends too early
+    GOOD_END = 7  # the offset after the last record that is not inside an open MULTI
+    MULTI_START = 8  # the offset of the MULTI of the open transaction
+    BEFORE_MULTI = 9  # the offset after the command before the last MULTI
     FIRST_TIME = 10  # of the first #TS annotation; -1 if there was none
-    GOOD_COMMANDS = 11  # COMMANDS at GOOD_END
-    SELECTED = 12  # 1 after the first SELECT of a part
+    GOOD_COMMANDS = 11  # the number of commands before GOOD_END
+    SELECTED = 12  # 1 after the first SELECT of a file
     DB_LIMIT = 13  # a SELECT of this database or a higher one is flagged; 0 if none is

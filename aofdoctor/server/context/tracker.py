@@ -1,9 +1,9 @@
 """Track the database, transaction and time of each AOF record, as a loading server does.
 
 A batch of records goes in.  The result is the state after it (ContextField), the columns db, tx and time if requested,
-and the indexes of the records that were flagged: those with a requested command id or an unusual number of arguments,
-and annotations other than a time.  Unknown is a value, -1: after damage, and if reading did not start at the beginning
-of the file.
+and the indexes of the flagged records, which the caller wants to examine: those with a requested command id or an
+unusual number of arguments, and annotations other than a time.  Unknown is a value, -1: after damage, and if reading
+did not start at the beginning of the file.
 """
 
 from array import array
@@ -94,7 +94,10 @@ class ContextTracker:
             self.argc_max[number] = min(self.argc_max[number], limit)
 
     def track(self, batch: RecordBatch) -> "array[int]":
-        """Advance the context over a batch of records, and return the indexes of the flagged ones."""
+        """Advance the context over a batch of records.
+
+        Return the indexes of the flagged ones, which the caller examines.
+        """
         flagged_count = track_batch(
             self.state,
             batch,

@@ -9,7 +9,7 @@ from aofdoctor.stats.counting.constants import DB_ROWS, NAME_BYTES_KEPT, TYPE_RO
 
 _LZF_INPUT_MAX = 256  # enough compressed bytes to get the prefix of a name
 _LZF_OUTPUT_MAX = 376
-_STRING_HEADER_MAX = 19  # an encoding byte and two lengths
+_STRING_HEADER_MAX = 19  # bytes: an encoding byte and two lengths of at most 9 bytes
 
 
 class RdbKeyCounters:
@@ -78,12 +78,12 @@ class RdbKeyCounters:
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, keys, bytes, keys with a TTL) for each prefix of a key's name, in no particular order."""
+        """The counted (prefix, keys, bytes, keys with a TTL) for each prefix of an RDB key's name, in any order."""
         return self._names.rows()
 
     @property
     def other_prefixes(self) -> RdbCountsRow:
-        """(keys, bytes, keys with a TTL) of the prefixes that have no row of their own, because there were too many."""
+        """The counted (keys, bytes, keys with a TTL) of the RDB key prefixes for which the table had no room."""
         return self._names.overflow_row()
 
 

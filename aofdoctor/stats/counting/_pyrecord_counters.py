@@ -7,11 +7,11 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.stats.counting.constants import DB_ROWS, MAX_BUCKETS, BucketRow, db_row
 
-_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)  # a Bucket (constants.py) without its number
+_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)  # the fields of a Bucket (constants.py) after its number
 
 
 class _Buckets:
-    """A histogram of commands in at most MAX_BUCKETS buckets of equal width; the width grows as needed."""
+    """A histogram of commands over time or offsets, in at most MAX_BUCKETS buckets; their width grows as needed."""
 
     def __init__(self, width: int, factors: Sequence[int]) -> None:
         if width < 1:
@@ -44,7 +44,7 @@ class _Buckets:
         self.width, self.low, self.high = self.width * factor, self.low // factor, self.high // factor
 
     def rows(self) -> BucketRow:
-        """Return (the width of a bucket, all buckets from the first to the last)."""
+        """Return the histogram: (the width of a bucket in seconds or bytes, all buckets from the first to the last)."""
         reach = range(self.low, self.high + 1) if self.buckets else range(0)
         return self.width, [(b, *self.buckets.get(b, _EMPTY_BUCKET)) for b in reach]
 

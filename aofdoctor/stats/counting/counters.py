@@ -47,5 +47,5 @@ __all__ = [
 
 
 def to_index_array(indexes: list[int]) -> "array[int]":
-    """Convert indexes of commands in a batch from a list to the array type that the counters accept."""
+    """Convert a list of record indexes to the array type that the counters accept."""
     return array("I", indexes)
