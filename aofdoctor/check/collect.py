@@ -1,6 +1,6 @@
 """Collect the findings about an examined AOF, and decide whether the AOF is sound.
 
-A finding is one fact for the user, such as "FLUSHALL at X". Each check is a function from a report to findings; it is
+A finding is one fact for the user, such as "FLUSHALL at X".  Each check is a function from a report to findings; it is
 listed in the CHECKS of its module, so a new finding from known facts is a change to that module alone.  A message
 states facts; a hint gives a command that exists.
 """

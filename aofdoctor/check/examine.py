@@ -127,7 +127,7 @@ class _Examiner:
     # -- verdicts before the first byte --
 
     def _judge_set(self, aof: AOF) -> list[Verdict] | None:
-        """Return the verdicts if the manifest alone decides them, else None.
+        """Return the verdicts (how each server version loads the AOF) if the manifest alone decides them, else None.
 
         If the manifest is damaged, or a file is missing, the loader makes every server version refuse the AOF.
         """
@@ -310,7 +310,7 @@ def _has_grown(source: Source) -> bool:
 
 
 def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
-    """Return the verdicts in the order of the report's server versions.
+    """Return the verdicts (how each server version would load the AOF) in the order of the report's versions.
 
     Versions before 7.0, which read single files, get "not applicable" for a multi-part AOF.
     """

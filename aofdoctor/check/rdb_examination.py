@@ -2,7 +2,7 @@
 
 A key can be loaded if its whole value obeys the rules of rdb.c and its name is new in its database; a library if its
 code can be read and its name is new.  Keys found after damage are guesses: their database is unknown up to the next
-SELECTDB opcode.  `check` reports what is found here, and a salvage keeps and drops exactly this.
+SELECTDB opcode.  `check` reports what is found here, and `repair --salvage` keeps and drops exactly this.
 """
 
 from collections import Counter
@@ -133,7 +133,7 @@ def examine_rdb(source: Source, rdb: Preamble) -> SalvageCounts:
 
 
 class RdbExaminer:
-    """Decides for every key and opcode of one RDB whether a server can load it, and whether a salvage keeps it.
+    """Decides for every key and opcode of one RDB whether a server can load it and `repair --salvage` keeps it.
 
     `strict`: drop everything after damage.  `key_filter` selects the keys to keep.  `after_damage`: the database and
     the next keys are a guess.  `after_search`: keys were found by a search, so they may be elements of a value.
@@ -160,7 +160,7 @@ class RdbExaminer:
     def item_verdicts(self) -> Iterator[tuple[Span, str]]:
         """Yield (byte range, reason to drop it) for all bytes of the RDB, in file order.
 
-        The reason is empty if it is kept.
+        The reason is empty for a range that is kept.
         """
         for tile in salvage_items(self.source, self.rdb.span.end, self.judge):
             if isinstance(tile, Damage):

@@ -122,7 +122,7 @@ class ReplayErrors:
         return self.vector_adds.add(batch, i, self.tracker.tx[i] != 0, self.tracker.db[i])
 
     def apply(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Return the verdicts, with REPLAY_ERRORS for versions that load the AOF but fail to execute commands."""
+        """Return the verdicts (how server versions load the AOF), with REPLAY_ERRORS where commands would fail."""
         by_server = defaultdict(list)
         for error in self.errors.values():
             for name in error.versions if error.code != CROSS_SLOT else ():

@@ -83,7 +83,7 @@ class UnknownNames:
             self._flag()
 
     def finish(self) -> None:
-        """Complete the counts of commands that only some versions know, with the numbers of the tracker."""
+        """Complete the counts of commands that only some versions know, with the counts of the ContextTracker."""
         for name, shown in self.commands.items():
             if shown.since:
                 command = command_table().find_by_name(name.decode("utf-8", "surrogateescape"))

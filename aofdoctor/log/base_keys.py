@@ -70,7 +70,7 @@ class BaseKey(NamedTuple):
 
     @property
     def name(self) -> bytes:
-        """The name of the key, or its first 64 KiB."""
+        """The name of the RDB key, or its first 64 KiB."""
         return self.preview[0] if self.preview else key_name(self.cursor, self.key)
 
     @property

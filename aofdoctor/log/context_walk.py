@@ -34,7 +34,8 @@ class PartTile(NamedTuple):
 def walk_aof(aof: AOF, tracker: ContextTracker) -> Iterator[PartTile]:
     """Yield the tiles (batches of commands, RDB preambles, damage) of all files of an AOF in load order.
 
-    Missing files are skipped.  As for `walk_part`, the caller passes each batch to `tracker.track`.
+    Missing files are skipped.  The caller passes each batch to `tracker.track`, which follows the database, the
+    transaction and the time.
     """
     commands_before = 0
     for index, part in enumerate(aof.parts):
@@ -58,7 +59,7 @@ def walk_part(
     The tracker follows the database, the transaction and the time.  It is reset at the start of the file, and set to
     "unknown" after damage.  The caller passes each batch to `tracker.track`, so that it can read the state before the
     batch first.  A walk that starts inside the file, at offset `start` > 0, knows neither the database nor the
-    transaction until a SELECT or an EXEC. `window` is the read size in bytes and `room` the number of records in a
+    transaction until a SELECT or an EXEC.  `window` is the read size in bytes and `room` the number of records in a
     batch.  Keys of a preamble count as expired at `now_ms`, in unix milliseconds.
     """
     tracker.begin_part()

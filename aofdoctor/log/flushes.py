@@ -45,7 +45,7 @@ class Flush:
 class FlushGroup:
     """A group of `count` FLUSHALL and FLUSHDB commands without data commands between them.
 
-    Keeps the first and the last.
+    Only the first and the last of them are kept.
     """
 
     first: Flush
@@ -147,7 +147,7 @@ def _is_at(flush: Flush, position: Position) -> bool:
 def _is_effective(batch: RecordBatch, i: int) -> bool:
     """Whether a server accepts the arguments of a FLUSHALL or FLUSHDB: none, ASYNC or SYNC.
 
-    Otherwise it changes nothing.
+    A flush that it rejects changes nothing.
     """
     if batch.argc[i] == 1:
         return True

@@ -41,7 +41,7 @@ class DeletionBurst:
 
 @dataclass(slots=True)
 class PrefixDeletions:
-    """The number of deleted keys with one prefix in one database, and the bursts of such deletions.
+    """The number of deleted keys with one prefix in one database, and the bursts (deletions close together) among them.
 
     `current` is the burst that the next deletion may extend; `largest` is the burst with the most keys.
     """
@@ -100,8 +100,8 @@ class MassDeletions:
     def _positions(self, batch: RecordBatch) -> Iterator[int]:
         """Yield the indexes of the DEL and UNLINK commands in a batch, in order.
 
-        In a large log, deletions before the first 32 adjacent ones of the batch are skipped, if it has such a series.
-        The bytes of the column of command ids are searched.
+        In a large log, if the batch has 32 adjacent ones, those before them are skipped.  The bytes of the column of
+        command ids are searched.
         """
         column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
         patterns = [number.to_bytes(2, sys.byteorder) for number in self._ids]

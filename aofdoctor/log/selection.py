@@ -1,6 +1,6 @@
 """Filter AOF records by command, key, database, position, time, content and size, for the verbs log, strip and others.
 
-Repeated options are combined with OR, different options with AND. The columns of a batch (command ids, databases,
+Repeated options are combined with OR, different options with AND.  The columns of a batch (command ids, databases,
 times, offsets) are filtered first; only the arguments of the remaining records are read.  The keys of an RDB are
 selected in `base_keys`.
 """
@@ -81,7 +81,7 @@ class Selection:
         return [i for i in commands if i not in selected]
 
     def _cannot_match(self, batch: RecordBatch) -> bool:
-        """Whether the batch certainly has no record with one of the selected command ids.
+        """Whether a batch certainly has no record with one of the selected command ids.
 
         Searches the bytes of the column of ids, which is fast.  The bytes of two neighbouring ids can look like a
         third, so False proves nothing.

@@ -74,7 +74,7 @@ def probably_has_timestamps(aof: AOF) -> bool:
 def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
     """Return (index of the file in load order, offset in it) of the first command written after a given unix second.
 
-    Returns None if there is no such command.  If it is inside a transaction, the offset is that of the MULTI. Commands
+    Returns None if there is no such command.  If it is inside a transaction, the offset is that of the MULTI.  Commands
     without a time count as earlier.  Raises RefusedEdit if an RDB was written later than `seconds`.
     """
     tracker = ContextTracker(columns=True)

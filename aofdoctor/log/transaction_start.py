@@ -1,7 +1,7 @@
 """Find the MULTI of the transaction that a record of an AOF belongs to.
 
 The ContextTracker gives every transaction a number.  Within a batch of records the first one with that number is the
-MULTI. For a transaction that began in an earlier batch, the tracker remembers the file offset of the MULTI.
+MULTI.  For a transaction that began in an earlier batch, the tracker remembers the file offset of the MULTI.
 """
 
 from collections.abc import Sequence

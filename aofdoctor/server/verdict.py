@@ -29,7 +29,7 @@ class TruncationHazard(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The prediction how a server version loads an AOF, for one value of aof-load-truncated.
+    """The prediction of how a server version loads an AOF, for one value of aof-load-truncated.
 
     `offset` is the size of the file `part` after truncation, or the offset in it of the refusal.  If the version only
     lacks a command or an RDB version, `with_support` is the prediction for a server that has it, for example from a

@@ -23,7 +23,7 @@ class ServerVersion:
     in commands.json.  `reads_manifest`: they load multi-part AOFs.  `skips_annotations`: they skip lines that begin
     with #. `header_max` is the size of their line buffer in bytes, with the final NUL. `has_load_truncated`: they have
     the option aof-load-truncated.  `reverts_multi` says when they truncate an AOF before an open MULTI: "never", at an
-    "eof" between records, or "always". `keeps_preamble`: a truncation right after the RDB keeps the RDB.
+    "eof" between records, or "always".  `keeps_preamble`: a truncation right after the RDB keeps the RDB.
     `checks_arity`: a wrong number of arguments is an error, not a crash.  `is_announced`: there is no release yet, and
     the row holds what the developers have announced; it is judged only on request.
     """

@@ -338,7 +338,7 @@ def _database_label(at: int) -> int | str | None:
 
 
 def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
-    """Sort rows of counts by number of commands, then by bytes, the largest first."""
+    """Sort CommandCounts rows by number of commands, then by bytes, the largest first."""
     return sorted(rows, key=lambda row: (-row.commands, -row.bytes, str(row.name)))
 
 
@@ -362,7 +362,10 @@ def _prefix_row(row: NameRow) -> CommandCounts:
 
 
 def _heavy_hitters(rows: list[HeavyHitterRow]) -> list[HeavyHitter]:
-    """Return the KEYS_KEPT keys with the highest certain count (`count - overcount`), the highest first."""
+    """Return the 100 keys with the highest guaranteed counts (of bytes or of commands), the highest first.
+
+    The guaranteed count of a key is `count - overcount`.
+    """
     best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
         HeavyHitter(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))

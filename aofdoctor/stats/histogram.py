@@ -41,7 +41,7 @@ class Burst:
     """A range of time, or of offsets in the AOF, with far more commands of one kind than usual.
 
     It has `count` commands, where a usual bucket of the histogram has `baseline`.  `log_offset` is the offset of the
-    first of them, counted over all files of the AOF. `start` and `width` are the range, in seconds or bytes.
+    first of them, counted over all files of the AOF.  `start` and `width` are the range, in seconds or bytes.
     """
 
     count: int

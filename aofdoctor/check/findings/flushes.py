@@ -1,7 +1,4 @@
-"""Findings about FLUSHALL and FLUSHDB: as commands, in damaged records, in scripts.
-
-And other evidence if none is found.
-"""
+"""Findings about FLUSHALL and FLUSHDB in commands, in damaged records and in scripts, and evidence if none is found."""
 
 from collections.abc import Iterator
 

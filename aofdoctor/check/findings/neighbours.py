@@ -63,8 +63,8 @@ def _better_generation(report: Report, best: WeighedGeneration, listed: WeighedG
 def _history_generations(report: Report, read: ReadContent, is_loss_found: bool) -> Iterator[Finding]:
     """Yield a finding for each older base with its incremental files that is still kept as history files.
 
-    It states what the AOF held when a rewrite replaced it.  With `is_loss_found`, the loss of keys since then is not
-    reported, because another finding reports it.
+    The finding states what the AOF held when a rewrite replaced these files.  With `is_loss_found`, the loss of keys
+    since then is not reported, because another finding reports it.
     """
     aof = report.aof
     history = {part.name for part in aof.history if part.exists}

@@ -1,7 +1,7 @@
 """Decode the keys and function libraries of an RDB, and report as damage those that no server loads.
 
-Plain `check` decodes the values of small RDBs and of damaged ones, so that what it reports is what a salvage keeps;
-`check --deep` decodes all of them.
+Plain `check` decodes the values of small RDBs and of damaged ones, so that what it reports is what `repair --salvage`
+keeps; `check --deep` decodes all of them.
 """
 
 from collections.abc import Iterator

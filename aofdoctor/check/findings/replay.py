@@ -142,7 +142,10 @@ def _corrupt_tail_option(report: Report) -> Iterator[Finding]:
 
 
 def _loading_verdicts(report: Report) -> Iterator[Verdict]:
-    """Yield the verdicts for aof-load-truncated yes, those of a server that has all commands where they differ."""
+    """Yield the verdicts (how server versions load the AOF) for aof-load-truncated yes.
+
+    If a server version lacks a command, the verdict is that of a server that has it, such as from a module.
+    """
     for verdict in report.verdicts:
         if verdict.load_truncated or not VERSIONS[verdict.server].has_load_truncated:
             yield verdict.with_support or verdict

@@ -67,8 +67,8 @@ class BorderScan:
     def _guess(self, before_multi: bool) -> Border | None:
         """Return the first SELECT of another database as a guess for the start of a restarted server's writes, or None.
 
-        At most 32 records may precede that SELECT in the transaction.  Without another MULTI, at least 32 records must
-        follow it.
+        At most 32 records may precede that SELECT in the transaction.  Without another MULTI, the SELECT must begin a
+        series of at least 32 records.
         """
         is_long = self.count - self.count_at_it >= _LONG_TRANSACTION
         if self.other_database is None or self.count_at_it > _LONG_TRANSACTION or not (before_multi or is_long):

@@ -1,6 +1,6 @@
 """Find an AOF file that begins with the rest of the last record, or of the last transaction, of the file before it.
 
-A new incremental file begins with a SELECT. If it begins with the rest of a record instead, or with commands and an
+A new incremental file begins with a SELECT.  If it begins with the rest of a record instead, or with commands and an
 EXEC without a MULTI, then the server wrote the rest of an interrupted write there.  What follows, up to the first
 SELECT, runs in the database that the file before it has selected.
 """

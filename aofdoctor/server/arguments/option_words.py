@@ -50,7 +50,7 @@ OPTIONS_BY_COMMAND: dict[str, dict[bytes, OptionWord]] = {
 def unknown_option(version: ServerVersion, command: str, argv: Sequence[bytes]) -> str:
     """Return why a server version does not accept the options of a command, in a few words; empty if it does.
 
-    `argv` is the command with its name; `command` is the name in lower case, one of OPTIONS_BY_COMMAND. A version that
+    `argv` is the command with its name; `command` is the name in lower case, one of OPTIONS_BY_COMMAND.  A version that
     is only announced accepts everything.
     """
     if version.is_announced:

@@ -81,7 +81,7 @@ class ContextTracker:
     def limit_arguments(self, argc_max: dict[int, int]) -> None:
         """Make `track` also return records with more arguments than these limits, by command id.
 
-        Replaces earlier limits.
+        The limits of an earlier call are replaced.
         """
         self._argc_limits = argc_max
         self.set_argument_counts(*self._argument_counts)
@@ -94,9 +94,9 @@ class ContextTracker:
             self.argc_max[number] = min(self.argc_max[number], limit)
 
     def track(self, batch: RecordBatch) -> "array[int]":
-        """Advance the context over a batch of records.
+        """Update the database, transaction and time with a batch of records; return the indexes of the flagged records.
 
-        Return the indexes of the flagged ones, which the caller examines.
+        Flagged records are those that a caller has asked to examine, with `flag` and others.
         """
         flagged_count = track_batch(
             self.state,

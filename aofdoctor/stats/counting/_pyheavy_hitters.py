@@ -210,12 +210,12 @@ class KeyCounters:
 
     @property
     def by_bytes(self) -> list[HeavyHitterRow]:
-        """The keys with the most bytes written to them, as HeavyHitterRow tuples; all numbers count bytes."""
+        """The keys with the most bytes written to them, as HeavyHitterRow tuples with counts in bytes."""
         return self._bytes.rows()
 
     @property
     def by_writes(self) -> list[HeavyHitterRow]:
-        """The keys with the most commands that write to them, as HeavyHitterRow tuples; all numbers count commands."""
+        """The keys with the most commands that write to them, as HeavyHitterRow tuples with counts in commands."""
         return self._writes.rows()
 
     @property
