@@ -1,6 +1,6 @@
 """Find commands of an AOF that a server would read and not execute, or that crash it.
 
-Only records that the ContextTracker returns are examined: commands of a few names, SETs with options (a sample of them,
+Only records that the ContextTracker selects are examined: commands of a few names, SETs with options (a sample of them,
 until one is invalid), and SELECTs of databases that the configuration does not have.  What is counted is limited,
 because a file can hold any number of such records and scripts.
 """

@@ -196,10 +196,7 @@ def _tile_end(part: AofPart, tile: Damage | Preamble) -> int:
 def _detached_entries(
     part: AofPart, batch: RecordBatch, indexes: range, tracker: ContextTracker, commands_before: int
 ) -> Iterator[LogEntry]:
-    """Yield records of a batch as log entries that stay valid when the next batch is read.
-
-    Annotations get no number.
-    """
+    """Yield records of a batch as log entries that stay valid when the next batch is read; #TS lines get no number."""
     for entry in entries_at(part.name, batch, tracker, commands_before, indexes):
         is_annotation = batch.ids[entry.i] == ANNOTATION
         yield detach_entry(entry._replace(number=None) if is_annotation else entry)

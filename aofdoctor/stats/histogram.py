@@ -108,9 +108,10 @@ def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
 
 
 def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[Burst]:
-    """Yield the ranges of buckets that each have at least _BURST_MIN commands and _BURST_RATE times the baseline.
+    """Yield the bursts in a histogram of commands: ranges of buckets with far more commands than usual.
 
-    `cells` are buckets of a histogram: (bucket number, commands, offset of the first over all files or -1).
+    Each bucket of a burst has at least _BURST_MIN commands and _BURST_RATE times the usual number, the baseline.
+    `cells` are the buckets: (bucket number, commands, offset of the first command over all files or -1).
     """
     counts = sorted(count for _, count, _ in cells)
     lower = counts[: int(len(counts) * _BASELINE_SHARE)]

@@ -76,8 +76,8 @@ def find_continuation(
 def _rest_of_record(first: Source, head: Span, second: Source, second_damage: Sequence[Damage]) -> int:
     """Return how many bytes of the second file complete the unfinished record at the end of the first file.
 
-    It is 0 unless the second file is damaged up to there.  Complete records of its own there prove that the bytes fit
-    by chance.
+    It is 0 unless these bytes are damage in the second file: if they were records of that file, they would fit only by
+    chance.
     """
     defect = diagnose_record(ReadWindow(first), head.start).defect
     if defect not in (Defect.EOF, Defect.PAST_EOF) or not second_damage:
