@@ -1,7 +1,8 @@
-"""Collect the findings about a report, and decide whether the AOF is sound.
+"""Collect the findings about an examined AOF, and decide whether the AOF is sound.
 
-Each check is a function from a report to findings; it is listed in the CHECKS of its module, so a new finding from
-known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
+A finding is one fact for the user, such as "FLUSHALL at X".  Each check is a function from a report to findings; it is
+listed in the CHECKS of its module, so a new finding from known facts is a change to that module alone.  A message
+states facts; a hint gives a command that exists.
 """
 
 from dataclasses import replace
@@ -24,7 +25,7 @@ from aofdoctor.server.verdict import Outcome, Verdict
 
 
 def collect_findings(report: Report) -> list[Finding]:
-    """Run all checks and return their findings, the most severe first."""
+    """Run all checks on the report about an AOF, and return their findings, the most severe first."""
     order = list(Severity)
     findings = sorted((f for check in _CHECKS for f in check(report)), key=lambda f: order.index(f.severity))
     if report.aof.path == "-":  # No command can read it again.
@@ -33,7 +34,7 @@ def collect_findings(report: Report) -> list[Finding]:
 
 
 def is_sound(report: Report) -> bool:
-    """Whether no part is damaged or missing, and the decisive server versions load the AOF completely.
+    """Whether no file of the AOF is damaged or missing, and the server versions that count load it completely.
 
     A record at the end that is still being written is not damage.  A command that a version lacks matters only if the
     user named the version, or if it looks like a renamed flush.

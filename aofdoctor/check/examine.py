@@ -1,7 +1,7 @@
-"""Examine an AOF in one walk over all parts: its contents, its damage, and what each server version would do with it.
+"""Examine an AOF in one pass over its files: contents, damage, and what each server version would do with it.
 
-Memory does not grow with the file: damage and flushes are counted, and only a limited number of them is kept.  Whether
-the facts are good or bad news is decided by the findings.
+Memory does not grow with the files: damage and flushes are counted, and only a limited number of them is kept.  Whether
+the facts are good or bad news is decided by check/findings.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, is_newer_than_
 from aofdoctor.source import FileSource, Source
 from aofdoctor.span import Span
 
-DAMAGE_MAX = 1000  # Damages that are kept of one part.
+DAMAGE_MAX = 1000  # The number of damages of one file that are kept in the report.
 
 ExamineProgress = Callable[[int], None]
 
@@ -43,13 +43,13 @@ def examine(
     configuration: ServerConfiguration = DEFAULT_CONFIGURATION,
     deep: bool = False,
 ) -> Report:
-    """Read all parts of an AOF and compute the verdict of each server version.
+    """Read all files of an AOF and predict what each server version does with it; return the report.
 
-    `servers` are names of versions to judge by, before the version of the writer and the default ones.  The AOF counts
-    as sound only if all `explicit_servers` load it; without any, the writer's version decides, or if that is unknown or
-    does not load the layout, any of the default ones.  `progress` is called with the number of bytes read so far.
-    All versions are judged with the same `configuration`.  With `deep`, values of every RDB are decoded, whatever its
-    size.
+    `servers` are names of versions to judge, before the version of the writer and the default ones.  The AOF counts as
+    sound only if all `explicit_servers` load it.  Without any, the version that wrote the AOF decides, or if that is
+    unknown or loads single files only, any of the default ones.  `progress` is called with the number of bytes read so
+    far.  All versions are judged with the same `configuration`.  With `deep`, the values of every RDB are decoded,
+    whatever its size.
     """
     writer_title, writer_version = find_writer(aof)
     is_adopted = bool(writer_version) and aof.layout == "multi-part" and not VERSIONS[writer_version].reads_manifest
@@ -70,9 +70,9 @@ def examine(
 
 
 def find_writer(aof: AOF) -> tuple[str, str]:
-    """Return (title, version name) of the server that wrote the base, from the AUX fields of its RDB.
+    """Return (title, version name) of the server that wrote the base of an AOF, from the AUX fields of the RDB.
 
-    Both are empty if the first part is not an RDB or does not name its writer.
+    Both are empty if the first file is not an RDB or does not name its writer.
     """
     for part in aof.existing_parts[:1]:
         assert part.source is not None
@@ -82,7 +82,7 @@ def find_writer(aof: AOF) -> tuple[str, str]:
 
 
 class _Examiner:
-    """The walk of `examine`, which fills a report."""
+    """Reads all files of an AOF once, and fills a Report with what it finds."""
 
     def __init__(self, report: Report, progress: ExamineProgress | None, deep: bool) -> None:
         self.report, self.progress, self.deep = report, progress, deep
@@ -127,7 +127,10 @@ class _Examiner:
     # -- verdicts before the first byte --
 
     def _judge_set(self, aof: AOF) -> list[Verdict] | None:
-        """Return the verdicts if the manifest alone decides them, else None; reject what no server can load."""
+        """Return the verdicts (how each server version loads the AOF) if the manifest alone decides them, else None.
+
+        If the manifest is damaged, or a file is missing, the loader makes every server version refuse the AOF.
+        """
         if aof.layout != "multi-part":
             return None
         if aof.manifest is None or not (aof.manifest.problems or aof.manifest.load_order):
@@ -149,7 +152,7 @@ class _Examiner:
     # -- one part --
 
     def _examine_part(self, part: AofPart, source: Source, last: bool) -> None:
-        """Read one part and add its report."""
+        """Read one file of the AOF, and append the facts about it to the report."""
         report = PartReport(part)
         self.report.parts.append(report)
         self.loader.begin_part(part.name, source, last)
@@ -192,7 +195,7 @@ class _Examiner:
             self.progress(self.bytes_read)
 
     def _check_oddity(self, report: PartReport, batch: RecordBatch, i: int) -> None:
-        """Count a flagged record as an oddity, if it is one."""
+        """Count record `i` of the batch if it is odd: a useless SELECT, a nested MULTI, an EXEC without a MULTI."""
         number = batch.ids[i]
         kind = self.oddity_by_id.get(number)
         if kind == "select-invalid" and _selects_database(batch, i):
@@ -204,7 +207,10 @@ class _Examiner:
             self.report.add_oddity("annotation-long", report.part.name, batch.record_span(i))
 
     def _add_torn_transaction(self, report: PartReport, torn: TornTransaction) -> None:
-        """Record a transaction that ends at a restart; servers read on with its MULTI open."""
+        """Record as damage a transaction without EXEC that a restart tore.
+
+        Servers do not notice the restart and read on.
+        """
         self.last_good = self.last_good or (torn.span.start, torn.commands_before)
         note = f"restart: {torn.evidence}"
         self._keep_damage(report, Damage(torn.span, DamageKind.TORN_TRANSACTION, note, torn.is_guess))
@@ -224,7 +230,7 @@ class _Examiner:
             self.bytes_read += damage.span.size
 
     def _is_whole_dump(self, report: PartReport) -> bool:
-        """True behind the end of an RDB that servers load as a dump: they do not read what follows it."""
+        """Whether the AOF is a single dump.rdb that was read to its end: servers do not read what follows it."""
         return self.report.aof.layout == "rdb" and report.preamble is not None and report.preamble.complete
 
     def _add_preamble(self, report: PartReport, source: Source, rdb: Preamble) -> None:
@@ -238,7 +244,10 @@ class _Examiner:
         self._decode_rdb(report, source, rdb)
 
     def _decode_rdb(self, report: PartReport, source: Source, rdb: Preamble) -> None:
-        """Find the keys of an RDB that no server loads; in an intact RDB each of them is damage of its own."""
+        """Find the keys of an RDB that no server loads.
+
+        If the RDB is intact otherwise, report each of them as damage.
+        """
         # Imported late: the decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
         from aofdoctor.check.findings.rdb_values import damage_of_keys, rdb_contents
 
@@ -253,7 +262,7 @@ class _Examiner:
         self.loader.refuse_part(report.part.name, f"the RDB is damaged: {first.note}", first.span.start)
 
     def _finish_part(self, report: PartReport, source: Source) -> None:
-        """Complete the report of a part after its last tile."""
+        """Complete the facts about a file after its last byte: size, counts, times, and a MULTI that is still open."""
         state = self.tracker.state
         report.size = source.size or 0
         report.commands, report.annotations = state[ContextField.COMMANDS], state[ContextField.ANNOTATIONS]
@@ -271,7 +280,10 @@ class _Examiner:
         report.ok_up_to, report.ok_commands = self.last_good or self._good_prefix()
 
     def _good_prefix(self) -> tuple[int, int]:
-        """Return (end, commands) of the complete records so far, up to the last one outside an open transaction."""
+        """Return (end offset, number of commands) of the sound beginning of the file that is being read.
+
+        It ends after the last complete record outside an open transaction.
+        """
         return self.tracker.state[ContextField.GOOD_END], self.tracker.state[ContextField.GOOD_COMMANDS]
 
     def _keep_damage(self, report: PartReport, damage: Damage) -> None:
@@ -281,24 +293,27 @@ class _Examiner:
 
 
 def _selects_database(batch: RecordBatch, i: int) -> bool:
-    """Whether the argument of a SELECT is a database number."""
+    """Whether the argument of a SELECT command is a valid database number."""
     argv = batch.argv(i, 2) if not batch.oversized else []
     return len(argv) == 2 and argv[1].isdigit() and len(argv[1]) <= 18
 
 
 def _log_size(aof: AOF) -> int | None:
-    """The bytes of all parts; None with a pipe."""
+    """Return the size in bytes of all files of an AOF; None if one is a pipe."""
     sizes = [part.size for part in aof.existing_parts]
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _has_grown(source: Source) -> bool:
-    """Whether a file is larger now than when it was opened."""
+    """Whether a file is larger now than when it was opened, because a server still writes to it."""
     return isinstance(source, FileSource) and source.has_grown()
 
 
 def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:
-    """Order verdicts as the report's versions; versions before 7.0, which read single files, get `not applicable`."""
+    """Return the verdicts (how each server version would load the AOF) in the order of the report's versions.
+
+    Versions before 7.0, which read single files, get "not applicable" for a multi-part AOF.
+    """
     judged_servers = {verdict.server for verdict in verdicts}
     ordered_verdicts = []
     for version in report.versions:

@@ -1,8 +1,8 @@
-"""Examine an RDB as its loader would: which keys and libraries can be loaded, and what stops a server at the others.
+"""Decide which keys and function libraries of an RDB a server can load, and what stops it at the others.
 
-A key can be loaded if its whole value obeys the loader's rules and its name is new in its database; a library if its
-code can be read and its name is new.  Items found after damage are guesses: their database is unknown up to the next
-SELECTDB.  check reports what is found here, and a salvage keeps and drops exactly this.
+A key can be loaded if its whole value obeys the rules of rdb.c and its name is new in its database; a library if its
+code can be read and its name is new.  Keys found after damage are guesses: their database is unknown up to the next
+SELECTDB opcode.  `check` reports what is found here, and `repair --salvage` keeps and drops exactly this.
 """
 
 from collections import Counter
@@ -36,19 +36,19 @@ NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of 
 OLD_END_REASON = "the RDB's old end"
 HINT_OPCODES = frozenset({Opcode.RESIZEDB, Opcode.SLOT_INFO})  # sizes of hash tables, needed by no server
 DAMAGED_NAMED_MAX = 1000  # damaged keys that are kept by name
-_DEFECTS_MAX = 1 << 17  # defective values that are remembered between passes
+_DEFECTS_MAX = 1 << 17  # values that cannot be loaded and are remembered between passes
 _DEFAULT_DATABASES = 16  # the number of databases of a server with a default configuration
-# Why no server loads an item between the keys, by opcode.
+# Functions that return why no server loads the content of an opcode, by opcode.
 _DEFECTS: dict[int, Callable[[Cursor, int], str]] = {
     Opcode.HASH_TEMPLATE: template_defect,
     Opcode.MODULE_AUX: module_aux_defect,
 }
-_LIBRARIES = -1  # the database under which names of libraries are compared
+_LIBRARIES = -1  # the database number that a function library has in a (database, name) pair
 KeyFilter = Callable[[KeyItem], bool]
 
 
 class DamagedKey(NamedTuple):
-    """A key or function library that no server loads, where it is, and why.
+    """A key or function library of an RDB that no server loads: its byte range, its name and the reason.
 
     `db` is -1 where it is unknown, and for a library.  `type` is the type byte of a key, or the opcode of a library.
     """
@@ -61,18 +61,18 @@ class DamagedKey(NamedTuple):
 
     @property
     def is_library(self) -> bool:
-        """True for a function library."""
+        """Whether this is a function library, not a key."""
         return self.type == Opcode.FUNCTION2
 
 
 @dataclass(slots=True)
 class SalvageCounts:
-    """The number of keys and functions that can be loaded, and the first of `damaged_count` that cannot.
+    """The number of keys and function libraries of an RDB that can be loaded, and those that cannot.
 
     `keys_after_damage` of the keys were found after damage, `keys_in_guessed_db` of those in a database that is a
     guess.  `numeric_names_dropped` keys found after damage are not counted because their names are numbers.  `dbs`
-    counts the keys by database.  `partial` maps the start of a
-    damaged key to the number of its elements that are kept.
+    counts the keys by database.  `damaged` holds the first of the `damaged_count` keys and libraries that cannot be
+    loaded.  `partial` maps the offset of a damaged key to the number of its elements that are kept.
     """
 
     keys: int = 0
@@ -86,16 +86,16 @@ class SalvageCounts:
     partial: dict[int, int] = field(default_factory=dict)
 
     def add_damaged(self, key: DamagedKey) -> None:
-        """Count a damaged key; the first ones are kept by name."""
+        """Count a key or library that cannot be loaded; only the first 1,000 are kept by name."""
         self.damaged_count += 1
         if len(self.damaged) < DAMAGED_NAMED_MAX:
             self.damaged.append(key)
 
 
 class KeyJudge:
-    """Judges the values of keys; in later passes over the same RDB it repeats its judgements without decoding again.
+    """Judges whether servers can load the values of an RDB's keys, decoding each value only in the first pass.
 
-    Each pass asks about the same keys in the same order, so the defects alone have to be remembered.
+    Each later pass over the same RDB asks about the same keys in the same order, so only the defects are remembered.
     """
 
     def __init__(self, magic: bytes) -> None:
@@ -103,7 +103,7 @@ class KeyJudge:
         self._defects: dict[tuple[int, int], str] | None = {}
 
     def __call__(self, source: Source, key: KeyItem) -> str:
-        """Return why no server loads the value of a key; empty if one may."""
+        """Return why no server loads the value of a key of the RDB; empty if a server may load it."""
         if not self.is_first_pass and self._defects is not None:
             return self._defects.get((key.start, key.end), "")
         defect = value_defect(source, key, self.magic)
@@ -115,14 +115,17 @@ class KeyJudge:
 
 
 class FirstPass(NamedTuple):
-    """What the first pass over an RDB finds: digests of names that may be repeated, and a judge of its values."""
+    """The results of a first pass over an RDB, which a second pass needs to decide which keys can be loaded.
+
+    `repeats` are digests of key and library names that may occur twice; `judge` remembers which values are damaged.
+    """
 
     repeats: set[bytes]
     judge: KeyJudge
 
 
 def examine_rdb(source: Source, rdb: Preamble) -> SalvageCounts:
-    """Decode every value of an RDB, and compare the names of all keys and function libraries."""
+    """Decode every value of an RDB, search repeated names of keys and libraries, and count what can be loaded."""
     examiner = RdbExaminer(source, rdb, first_pass(source, rdb))
     for _ in examiner.item_verdicts():
         pass
@@ -130,11 +133,12 @@ def examine_rdb(source: Source, rdb: Preamble) -> SalvageCounts:
 
 
 class RdbExaminer:
-    """Decides for every item of one RDB whether it can be loaded, or is to be kept.
+    """Decides for every key and opcode of one RDB whether a server can load it and `repair --salvage` keeps it.
 
-    `after_damage`: the database and the next keys are a guess.  `after_search`: items were found by a search, so they
-    may be elements of a value.  `db_is_doubtful`: the last SELECTDB was dropped.  `name` is that of the last item, for
-    the pass that collects names which may be repeated.
+    `strict`: drop everything after damage.  `key_filter` selects the keys to keep.  `after_damage`: the database and
+    the next keys are a guess.  `after_search`: keys were found by a search, so they may be elements of a value.
+    `db_is_doubtful`: the last SELECTDB was dropped.  `name` is (database, name) of the last key, for the pass that
+    collects names which may be repeated.
     """
 
     def __init__(
@@ -154,7 +158,10 @@ class RdbExaminer:
         self.after_damage = self.after_search = self.db_is_doubtful = False
 
     def item_verdicts(self) -> Iterator[tuple[Span, str]]:
-        """Adjacent byte ranges of the whole RDB, and why each is dropped ("" if it is kept)."""
+        """Yield (byte range, reason to drop it) for all bytes of the RDB, in file order.
+
+        The reason is empty for a range that is kept.
+        """
         for tile in salvage_items(self.source, self.rdb.span.end, self.judge):
             if isinstance(tile, Damage):
                 self._pass_damage(tile)
@@ -165,9 +172,9 @@ class RdbExaminer:
                     yield item.span, self._drop_reason(item)
 
     def _pass_damage(self, damage: Damage) -> None:
-        """Note what damage means for the items after it, and which key is damaged."""
+        """Note which key of the RDB is damaged, and whether the database and keys after the damage are guesses."""
         is_value = damage.kind is DamageKind.CORRUPT_VALUE
-        # Where the walk reaches the end, a value that cannot be decoded does not hide where the next key begins.
+        # If the RDB can be parsed to its end, the end of a value that cannot be decoded is known all the same.
         if damage.end_is_guess and not (is_value and self.rdb.complete and not self.strict):
             self.after_damage = True
             self.after_search = self.after_search or not is_value
@@ -178,7 +185,7 @@ class RdbExaminer:
             self.counts.add_damaged(DamagedKey(damage.span, db, head.name, head.type, reason))
 
     def _drop_reason(self, item: KeyItem | OpcodeItem) -> str:
-        """Why an item is dropped; "" if it is kept."""
+        """Return why a key or opcode of the RDB is dropped; empty if it is kept."""
         if isinstance(self.source, FileSource) and self.source.first_unreadable(item.span):
             return DamageKind.UNREADABLE.value
         if self.after_damage and self.strict:
@@ -207,7 +214,10 @@ class RdbExaminer:
         return ""
 
     def _is_known_module(self, key: KeyItem) -> bool:
-        """Whether the module of a key is known, or was used before any damage: else it may be a piece of a value."""
+        """Whether the module that a key's value belongs to is known, or was used by a key before any damage.
+
+        Otherwise the key, which was found by a search after damage, may be a piece of another value.
+        """
         self.cursor.seek(key.value_offset)
         module = self.cursor.length()
         if not self.after_search:
@@ -225,7 +235,7 @@ class RdbExaminer:
             return self._library_drop_reason(item)
         if item.kind in _DEFECTS and _DEFECTS[item.kind](self.cursor, item.body_offset):
             return DamageKind.CORRUPT_PREAMBLE.value
-        # The hashes that follow need the templates that are found after damage.
+        # Hash templates found after damage are kept: hashes that follow refer to their field names.
         if not self.after_damage or item.kind in (KIND_MAGIC, Opcode.HASH_TEMPLATE):
             return ""
         # Module data and AUX fields: no server needs them, and a wrong one stops the load.
@@ -253,12 +263,15 @@ class RdbExaminer:
         return ""
 
     def _precedes_resize_db(self, item: OpcodeItem) -> bool:
-        """Whether RESIZEDB follows a SELECTDB, as every server since 3.2 writes it."""
+        """Whether a RESIZEDB opcode follows a SELECTDB opcode, as every server since 3.2 writes it."""
         return pread(self.source, 1, item.span.end) == bytes((Opcode.RESIZEDB,))
 
 
 def first_pass(source: Source, rdb: Preamble, strict: bool = False) -> FirstPass:
-    """Judge the values of an RDB, and find the names of keys and libraries that occur twice, among few others."""
+    """Judge all values of an RDB, and collect the names of keys and libraries that seem to occur twice.
+
+    The collected names (as digests) include few that occur once.
+    """
     judge = KeyJudge(rdb.magic)
     examiner = RdbExaminer(source, rdb, FirstPass(set(), judge), strict)
 
@@ -274,7 +287,7 @@ def first_pass(source: Source, rdb: Preamble, strict: bool = False) -> FirstPass
 
 
 def kept_names(examiner: RdbExaminer, names: set[Name]) -> set[Name]:
-    """Return which of some names are those of keys that can be loaded."""
+    """Return which of the names, as (database, name), belong to keys or libraries of the RDB that can be loaded."""
     kept = set[Name]()
     for _, reason in examiner.item_verdicts():
         if not reason and examiner.name in names and examiner.name is not None:
@@ -283,7 +296,7 @@ def kept_names(examiner: RdbExaminer, names: set[Name]) -> set[Name]:
 
 
 def is_in_key(source: Source, offset: int) -> bool:
-    """Whether an offset of an RDB is in a key, or where the walk has lost its way in one."""
+    """Whether a file offset in an RDB lies in a key, or where the key that begins before it cannot be parsed."""
     items = ItemReader(source, verify=False)
     for batch in items:
         for i in range(batch.first, batch.stop):
@@ -293,5 +306,5 @@ def is_in_key(source: Source, offset: int) -> bool:
 
 
 def _is_integer_encoded(first: bytes) -> bool:
-    """Whether the first byte of a string says that it is stored as an integer (rdb.h: RDB_ENCVAL and 0 to 2)."""
+    """Whether the first byte of an RDB string says that it is stored as an integer (rdb.h: RDB_ENCVAL and 0 to 2)."""
     return first in (b"\xc0", b"\xc1", b"\xc2")

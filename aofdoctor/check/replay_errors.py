@@ -1,8 +1,8 @@
-"""Find commands that a server would read and not execute, or that crash it, during the walk over an AOF.
+"""Find commands of an AOF that a server would read and not execute, or that crash it.
 
-Only flagged records are examined: commands of a few names, SETs with options (a sample of them, until one is invalid),
-and SELECTs of databases that the configuration does not have.  What is counted is limited, because a file can hold any
-number of such records and scripts.
+Only records that the ContextTracker selects are examined: commands of a few names, SETs with options (a sample of them,
+until one is invalid), and SELECTs of databases that the configuration does not have.  What is counted is limited,
+because a file can hold any number of such records and scripts.
 """
 
 import hashlib
@@ -24,14 +24,15 @@ from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.span import Span
 
-# Commands with the usual options that are examined; if all are valid, only unusual ones are from then on.
+# The number of commands with options that are examined; if all are valid, only commands with more arguments
+# than _USUAL_ARGC are examined from then on, and none after SAMPLED_UNUSUAL of them.
 SAMPLED = 1000
 SAMPLED_UNUSUAL = 10_000
 COUNTED_MAX = 100_000  # commands with invalid options that are counted
 _USUAL_ARGC = 5  # SET key value PXAT time
 _KINDS_MAX = 100
 _SCRIPTS_MAX = 100_000
-_ARGUMENTS_MAX = 1 << 20  # of a record that is examined
+_ARGUMENTS_MAX = 1 << 20  # arguments of a record that is still examined
 
 SELECT_OUT_OF_RANGE, SCRIPT_UNDEFINED = "database-out-of-range", "script-undefined"
 OPTIONS_UNKNOWN, PAYLOAD_UNREADABLE = "options-unknown", "restore-unreadable"
@@ -40,7 +41,10 @@ CROSS_SLOT = "cross-slot"  # not an error at replay: a cluster refuses it only f
 
 @dataclass(slots=True)
 class ReplayError:
-    """Commands that fail for the same reason in the same server versions; `part` and `span` are those of the first."""
+    """Commands of an AOF that fail for the same reason in the same server versions.
+
+    `part` (the file) and `span` (the byte range) are those of the first such command, `count` is the number of all.
+    """
 
     code: str
     reason: str
@@ -52,9 +56,9 @@ class ReplayError:
 
 @dataclass(slots=True)
 class ReplayErrors:
-    """The commands of an AOF that fail at replay, by code, reason and server versions.
+    """The commands of an AOF that fail when a server loads it, by code, reason and server versions.
 
-    `highest_database` is the highest one that the log selects or an RDB has keys in.  `options_uncounted`: more
+    `highest_database` is the highest database that the AOF selects or an RDB has keys in.  `options_uncounted`: more
     commands have invalid options than were counted.
     """
 
@@ -93,7 +97,7 @@ class ReplayErrors:
         self.tracker.limit_arguments(dict.fromkeys(self._option_ids, FIRST_OPTION))
 
     def add_preamble(self, rdb: Preamble) -> None:
-        """Take note of the databases, scripts and vector sets of an RDB."""
+        """Note the highest database of an RDB, and whether it defines scripts or may have vector sets."""
         if b"lua" in rdb.aux:  # Servers before 7.0 load these scripts.
             self._knows_scripts = False
         if rdb.key_counts:
@@ -101,7 +105,10 @@ class ReplayErrors:
         self.vector_adds.add_preamble(rdb)
 
     def add(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Examine a flagged record."""
+        """Examine record `i` of a batch, and count it if it would fail at load.
+
+        The record is one of those that the ContextTracker has selected for examination.
+        """
         examine = self._examiners.get(batch.ids[i])
         if examine:
             examine(part, batch, i)
@@ -109,13 +116,13 @@ class ReplayErrors:
             self._check_slots(part, batch, i)
 
     def crash_reason(self, batch: RecordBatch, i: int) -> str:
-        """Return why a flagged record crashes the servers that know its command; empty if it does not."""
+        """Return why record `i`, a VADD or VREM, crashes servers that load it; empty if it does not."""
         if batch.ids[i] not in self.vector_adds.command_ids:
             return ""
         return self.vector_adds.add(batch, i, self.tracker.tx[i] != 0, self.tracker.db[i])
 
     def apply(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Return the verdicts with the outcome REPLAY_ERRORS for the versions that would load it with errors."""
+        """Return the verdicts (how server versions load the AOF), with REPLAY_ERRORS where commands would fail."""
         by_server = defaultdict(list)
         for error in self.errors.values():
             for name in error.versions if error.code != CROSS_SLOT else ():
@@ -131,7 +138,10 @@ class ReplayErrors:
             error.count += 1
 
     def _count_by_reason(self, code: str, reasons: dict[str, str], part: str, span: Span) -> None:
-        """Count a record with the reasons of the versions that do not execute it, by name."""
+        """Count a failing command once for each reason.
+
+        `reasons` maps a server version to its reason, empty if none.
+        """
         for reason in dict.fromkeys(reasons.values()):
             names = tuple(name for name, shown in reasons.items() if shown == reason and reason)
             self._count(code, reason, names, part, span)
@@ -190,7 +200,7 @@ class ReplayErrors:
         self._limit_options()
 
     def _limit_options(self) -> None:
-        """Stop examining usual options after a sample without errors, and all options after many records."""
+        """Stop examining commands with usual options after a sample without errors, and with any options after many."""
         if self._invalid_options == COUNTED_MAX or (
             self._invalid_options == 0 and self._valid_options == SAMPLED_UNUSUAL
         ):
@@ -219,13 +229,13 @@ def _with_errors(verdict: Verdict, errors: Sequence[ReplayError]) -> Verdict:
 
 
 def _has_many_keys(command: CommandSpec) -> bool:
-    """Whether a command that writes can have more than one key."""
+    """Whether a command is a write that can name more than one key."""
     specs = command.key_specs
     return "write" in command.flags and (len(specs) > 1 or any(spec[1] != 0 for spec in specs))
 
 
 def _argument(batch: RecordBatch, i: int, index: int) -> Arg | None:
-    """Return one argument of a record, or None if it has fewer."""
+    """Return argument `index` of a record (0 is the command name), or None if the record has fewer."""
     if batch.argc[i] <= index:
         return None
     if not batch.oversized:

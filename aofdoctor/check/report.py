@@ -1,4 +1,4 @@
-"""The facts that an examination of an AOF collects, before findings judge them and the command line prints them."""
+"""The facts that the examination of an AOF collects, before findings judge them and the command line prints them."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # The decoders are a tenth of the start-up, and an AOF withou
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """Records with the same oddity: how many there are, and the place and name of the first."""
+    """Odd records of one kind (such as a nested MULTI): their number, and the file, bytes and name of the first."""
 
     part: str
     span: Span
@@ -36,11 +36,11 @@ class Oddity:
 
 @dataclass(slots=True)
 class PartReport:
-    """The facts about one part.
+    """The facts about one file of an AOF, from its examination.
 
-    `ok_up_to` is the end of the last complete record before any damage, outside an open transaction, and `ok_commands`
-    counts the commands before it.  `commands` counts all complete commands, those past damage too.  Times are those of
-    #TS annotations, in unix seconds.  `rdb_contents` is set if the values of the RDB were decoded.
+    `ok_up_to` is the end offset of the last complete record before any damage, outside an open transaction, and
+    `ok_commands` counts the commands before it.  `commands` counts all complete commands, those past damage too.  Times
+    are those of #TS annotations, in unix seconds.  `rdb_contents` is set if the values of the RDB were decoded.
     `damage` holds the first of `damage_count` damages.
     """
 
@@ -60,21 +60,21 @@ class PartReport:
 
     @property
     def has_damaged_rdb(self) -> bool:
-        """True if a damage, or a key that no server loads, lies in the RDB at the head of the part."""
+        """Whether the RDB at the start of the file has damage, or a key that no server loads."""
         rdb = self.preamble
         return rdb is not None and any(damage.span.start < rdb.span.end for damage in self.damage)
 
 
 @dataclass(slots=True)
 class Report:
-    """The facts about an AOF, and the verdicts of server versions.
+    """The facts about an AOF from its examination, and the predictions of what server versions do with it.
 
     The AOF is sound only if each set of `decisive_servers` has a version that loads it.  A command that a version lacks
     counts only for `explicit_servers`, those that the user named.  `is_adopted`: the base is the single file of an
-    older server, which cannot load the set.  `unknown` is set by the examination.  `oddities` are keyed by finding
-    code.  `hidden_flushes` maps (part name, offset) to the name of a flush in a damaged record that some
-    version reads nevertheless.  `replay` are the commands that fail at replay, judged by `configuration`.
-    `neighbours` are the files beside the AOF, if they were judged.
+    older server, which cannot load the set.  `unknown` are commands that a version does not know.  `oddities` are keyed
+    by finding code.  `hidden_flushes` maps (file name, offset) to the name of a flush in a damaged record that some
+    version reads nevertheless.  `replay` are the commands that fail at load, judged by `configuration`.  `neighbours`
+    are temporary files and dump.rdb near the AOF, if they were judged.
     """
 
     aof: AOF
@@ -97,16 +97,19 @@ class Report:
 
     @property
     def commands(self) -> int:
-        """The number of complete commands in all parts."""
+        """The number of complete commands in all files of the AOF."""
         return sum(part.commands for part in self.parts)
 
     @property
     def size(self) -> int:
-        """The size of all parts in bytes."""
+        """The size in bytes of all files of the AOF."""
         return sum(part.size for part in self.parts)
 
     def add_oddity(self, kind: str, part: str, span: Span, name: bytes = b"") -> None:
-        """Count an oddity; the place and name of the first of each kind are kept."""
+        """Count an odd record of a kind (a finding code).
+
+        Only the place and name of the first of each kind are kept.
+        """
         previous = self.oddities.get(kind)
         self.oddities[kind] = (
             Oddity(part, span, name, 1)
@@ -116,7 +119,7 @@ class Report:
 
 
 def needs_salvage(report: Report) -> bool:
-    """Whether a part is damaged or missing, or the manifest is missing or damaged."""
+    """Whether a file of the AOF is damaged or missing, or its manifest is."""
     manifest = report.aof.manifest
     return (
         any(not part.part.exists for part in report.parts)
@@ -126,7 +129,7 @@ def needs_salvage(report: Report) -> bool:
 
 
 def shell_path(report: Report) -> str:
-    """Return the path as the user gave it, quoted for the commands that hints show."""
+    """Return the path of the AOF as the user gave it, quoted for the shell commands that hints show."""
     return text.shell_quote(report.aof.path)
 
 

@@ -2,7 +2,7 @@
 
 An AOF is code.  Before it is replayed, every command in it must be in a list of commands that change only data, and
 have a legal arity, because a wrong one crashes some servers.  The server reads the files through symbolic links and
-writes only to an empty last part of its own.
+writes only to an empty last file of its own.
 """
 
 import os
@@ -38,7 +38,7 @@ _ALSO_ALLOWED = frozenset(
 )
 # Commands with the write flag that act on another server.
 _NEVER_ALLOWED = frozenset({"migrate"})
-DATABASES_MAX = 1 << 16  # of a private server
+DATABASES_MAX = 1 << 16  # the most databases that the temporary server is started with
 # Damage in which no command can be that was not examined: whole commands, and values of an RDB that can be walked.
 _HIDES_NO_COMMAND = frozenset({
     DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION, DamageKind.CORRUPT_VALUE, DamageKind.CORRUPT_FUNCTION,
@@ -51,7 +51,7 @@ LoadProgress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The state after a load: keys and keys with a TTL by database, and errors during the replay by error code.
+    """The state of a temporary server after it loaded an AOF.
 
     `server` is the title of the server; `seconds` is the duration of the load.  `expired` counts the keys that the
     server dropped because their TTL had passed.  `expected` are the keys by database that the files hold, if they hold
@@ -68,12 +68,12 @@ class LoadResult:
 
     @property
     def total(self) -> int:
-        """The number of keys in all databases."""
+        """The number of keys in all databases after the load."""
         return sum(self.keys.values())
 
     @property
     def failed_commands(self) -> int:
-        """The number of commands that failed during the replay."""
+        """The number of commands that failed during the load."""
         return sum(self.errors.values())
 
     @property
@@ -96,7 +96,7 @@ class LoadResult:
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """No available server would load the AOF completely; there is one reason per server.
+    """The result if no available server would load the AOF completely, with one reason per server.
 
     `was_started`: at least one server was started and failed.
     """
@@ -111,7 +111,7 @@ def load_in_sandbox(
     on_progress: LoadProgress | None = None,
     timeout: float | None = None,
 ) -> LoadResult | LoadFailure:
-    """Load an AOF into the first server that can, of `binaries` or else of those installed.
+    """Load an AOF into a temporary server: the first that can, of `binaries` or else of the installed ones.
 
     Servers that the caller names are started whatever the table of versions says about them.  Raises RefusedEdit if a
     command must not be replayed, and SandboxError if there is no server, the server fails, or the load takes longer
@@ -153,7 +153,7 @@ def load_in_sandbox(
 
 
 def _not_loaded(report: Report) -> str:
-    """Return the place (PART@OFFSET) of bytes that cannot be checked but that a server may read; empty if none."""
+    """Return the place (PART@OFFSET) of damaged bytes that a server may execute but that cannot be checked, or ""."""
     for part in report.parts:
         for damage in part.damage:
             if damage.kind not in _HIDES_NO_COMMAND:
@@ -162,7 +162,7 @@ def _not_loaded(report: Report) -> str:
 
 
 def require_harmless(aof: AOF) -> int:
-    """Return the number of databases that the AOF needs, at least 16.
+    """Check that no command of the AOF is unsafe to replay; return the number of databases that it needs, at least 16.
 
     Raises RefusedEdit at the first command that must not be replayed, and if there are too many databases.
     """
@@ -193,7 +193,7 @@ def require_harmless(aof: AOF) -> int:
 
 
 def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
-    """Raise RefusedEdit for a record that must not be replayed."""
+    """Raise RefusedEdit that names record `i` of a batch, a command that must not be replayed."""
     command = command_table().get(batch.ids[i])
     first = next(batch.args(i))
     name = (
@@ -250,7 +250,7 @@ def _expired(server: Sandbox) -> int:
 
 
 def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
-    """Lay out the AOF in the server's folder: symbolic links, a manifest, and an empty last part for its writes.
+    """Lay out the AOF in the temporary server's folder: symbolic links, a manifest, and an empty last file.
 
     Servers before 7.0 read a single file and append to it, so they get a copy.
     """
@@ -275,7 +275,7 @@ def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
 
 
 def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
-    """Return (keys, keys with a TTL), each by database, from INFO keyspace."""
+    """Return (keys by database, keys with a TTL by database) of the temporary server, from INFO keyspace."""
     keys, expires = {}, {}
     for name, value in server.info("keyspace").items():
         fields = dict(pair.split("=", 1) for pair in value.split(","))
@@ -285,7 +285,7 @@ def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _errors(server: Sandbox) -> dict[str, int]:
-    """Return how often each error code occurred during the replay; servers before 6.2 do not count errors."""
+    """Return how often each error code occurred during the load, from INFO errorstats (6.2 and later)."""
     counts = {}
     for name, value in server.info("errorstats").items():
         # LOADING was the reply to this program's own requests while it waited.

@@ -1,4 +1,4 @@
-"""Count the commands and annotations that a judged server version does not know, by name.
+"""Count the commands and annotations of an AOF that a judged server version does not know, by name.
 
 A well-framed command that is in no table is a command of a module, of a newer server, or one that a server has renamed;
 it is never damage.  Names are counted without regard to case, as servers compare them.  The number of names that are
@@ -23,11 +23,12 @@ _FLUSH_ARGUMENTS = (b"async", b"sync")
 
 @dataclass(slots=True)
 class UnknownName:
-    """A command or annotation with a name that a judged version does not know; `part` and `span` are the first one's.
+    """A name of commands or annotations in an AOF that a judged server version does not know.
 
-    `flush_like` counts the commands that look like a renamed FLUSHALL or FLUSHDB: without an argument, or with ASYNC
-    or SYNC only.  `module` is the prefix of a module's commands.  `since` are the titles of the first versions that
-    have the command, and `lacking` the names of the judged versions that do not.
+    `part` (the file) and `span` (the byte range) are those of the first record with the name, `count` is the number of
+    all.  `flush_like` counts the commands that look like a renamed FLUSHALL or FLUSHDB: without an argument, or with
+    ASYNC or SYNC only.  `module` is the prefix of a module's commands.  `since` are the titles of the first versions
+    that have the command, and `lacking` the names of the judged versions that do not.
     """
 
     name: bytes
@@ -43,7 +44,10 @@ class UnknownName:
 
 @dataclass(slots=True)
 class UnknownNames:
-    """The unknown commands and annotations of an AOF; `uncounted` records have a name beyond NAMES_MAX."""
+    """The commands and annotations of an AOF that a judged server version does not know, by lower-case name.
+
+    At most NAMES_MAX names are kept; `uncounted` is the number of records with other names.
+    """
 
     versions: Sequence[ServerVersion]
     tracker: ContextTracker
@@ -58,9 +62,10 @@ class UnknownNames:
         self._flag()
 
     def add(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Count a flagged record, if its name is unknown.
+        """Count record `i` of a batch if its name is unknown to a judged server version.
 
-        Of a command in the table only the first is noted; the tracker counts the others.
+        The record is one of those that the ContextTracker has selected.  Of a command that some versions know, only the
+        first record is noted here; the tracker counts the others.
         """
         number = batch.ids[i]
         if number == ANNOTATION:
@@ -78,7 +83,7 @@ class UnknownNames:
             self._flag()
 
     def finish(self) -> None:
-        """Take the counts of the commands in the table from the tracker."""
+        """Complete the counts of commands that only some versions know, with the counts of the ContextTracker."""
         for name, shown in self.commands.items():
             if shown.since:
                 command = command_table().find_by_name(name.decode("utf-8", "surrogateescape"))
@@ -122,13 +127,13 @@ def is_flush_like(batch: RecordBatch, i: int) -> bool:
 
 
 def _annotation_name(batch: RecordBatch, i: int) -> bytes:
-    """Return an annotation up to its first colon, blank or line end, such as #HDR."""
+    """Return the kind of an annotation line, such as #HDR: its text up to the first colon, blank or line end."""
     line = b"#" if batch.oversized else bytes(batch.raw(i)[:_NAME_BYTES_KEPT])
     return line.split(b":")[0].split(b" ")[0].rstrip(b"\r\n")
 
 
 def _first_versions(command: CommandSpec) -> tuple[str, ...]:
-    """Return the titles of the first version of each product that has a command."""
+    """Return the titles of the first Redis and the first Valkey version that have a command."""
     titles: dict[str, str] = {}
     for version in VERSIONS.values():
         if command.arity[table_column(version)]:

@@ -1,4 +1,4 @@
-"""Find VADD commands with CAS that crash Redis at load, and parse their arguments.
+"""Find VADD commands with the option CAS that crash Redis at load, and parse their arguments.
 
 Redis 8.2 to 8.10 log `VADD ... CAS` as it was sent.  At load they crash if the key exists, the element is new and the
 command is not in a transaction (tested with 8.2.3, 8.6.3 and 8.10.2).  CAS only chooses a thread, so the command
@@ -19,24 +19,24 @@ CRASH_REASON = "VADD with CAS crashes it if the key exists and the element is ne
 
 @dataclass(slots=True)
 class VectorAdds:
-    """The vector sets and elements that the VADD commands so far have made.
+    """The vector sets and elements that VADD commands have created so far, to find a VADD that crashes Redis at load.
 
     `has_base_sets`: an RDB with vector sets came before the commands.  `crash_count` counts the commands that crash.
     """
 
     has_base_sets: bool = False
     crash_count: int = 0
-    _keys: set[int] = field(default_factory=set)  # hashes, to limit the memory
+    _keys: set[int] = field(default_factory=set)  # hashes of (database, key), to limit the memory
     _elements: set[int] = field(default_factory=set)
     command_ids: frozenset[int] = field(default_factory=lambda: command_table().ids_of(frozenset({"vadd", "vrem"})))
 
     def add_preamble(self, rdb: Preamble) -> None:
-        """Take note of an RDB: its module values may be vector sets."""
+        """Note whether an RDB has module values, which may be vector sets."""
         if rdb.key_counts and any(rdb.key_counts.count_of(kind) for kind in MODULE_TYPES):
             self.has_base_sets = True
 
     def add(self, batch: RecordBatch, i: int, in_transaction: bool, db: int) -> str:
-        """Take note of a VADD or VREM; return why it crashes a server at load, or an empty string."""
+        """Note the element of a VADD or VREM command; return why the command crashes a server at load, or ""."""
         if batch.oversized or batch.argc[i] < 3:
             return ""
         argv = batch.argv(i)
@@ -61,7 +61,7 @@ class VectorAdds:
 
 
 def find_element(argv: Sequence[bytes]) -> int | None:
-    """Return the index of the element in the arguments of a VADD, or None if they are not valid.
+    """Return the index of the element in the arguments of a VADD, or None if the arguments are not valid.
 
     VADD key [REDUCE dim] FP32 vector | VALUES num value ... element [options]
     """
@@ -79,7 +79,7 @@ def find_element(argv: Sequence[bytes]) -> int | None:
 
 
 def find_cas(argv: Sequence[bytes], element_index: int) -> int | None:
-    """Return the index of the option CAS behind the element, or None."""
+    """Return the index of the option CAS after the element in the arguments of a VADD, or None."""
     at = element_index + 1
     while at < len(argv):
         word = argv[at].upper() if len(argv[at]) < 8 else b""

@@ -1,7 +1,7 @@
-"""Turn the text of positions, times and selection options into values for one AOF.
+"""Convert the text of user options (positions, times, --cmd, --key ...) to checked values for one opened AOF.
 
-The caller may be a command line, a saved plan or a test: the functions take plain strings and numbers.  How the
-options are spelled and grouped in a help text is not known here.
+The caller may be a command line, a saved plan or a test: the functions take plain strings and numbers.  How the options
+are spelled and grouped in a help text is not known here.
 """
 
 from aofdoctor import text
@@ -18,10 +18,11 @@ def build_log_selection(
     grep: list[str] | None, min_size: int, from_: str | None, to: str | None, since: str | None, until: str | None,
     invert: bool, includes_base: bool = False,
 ) -> Selection:  # fmt: skip
-    """Build a selection from the values of the selection options, which are named like the parameters.
+    """Build the filters that choose commands of an AOF, from the values of options such as --cmd, --key and --since.
 
-    With `includes_base` the keys of an RDB base are selected from as well; they have a time even if the log has none.
-    Raises InvalidSelection.
+    The parameters are named like the options; `invert` selects the other commands.  With `includes_base` the keys of an
+    RDB base are selected from too; they have a time (that of the RDB) even if the commands have none.  Raises
+    InvalidSelection for a value that is not valid.
     """
     end = end_of_log(aof, [given for given in (since, until) if given is not None], includes_base)
     start, stop = (None if given is None else parse_loaded_position(given, aof) for given in (from_, to))
@@ -33,11 +34,11 @@ def build_log_selection(
 
 
 def end_of_log(aof: AOF, times: list[str], has_other_times: bool = False) -> int | None:
-    """The last time in the log, in unix seconds, if one of `times` is relative to it (-10m); None otherwise.
+    """Return the last #TS time of an AOF in unix seconds, if one of the option values `times` is relative to it (-10m).
 
-    Raises InvalidSelection if a time is given and the log has no #TS annotations, before the slow pass over it.
-    `has_other_times` skips that check, because something other than the commands has a time.  The end of a pipe
-    cannot be known.
+    Returns None if no value is relative, or if the AOF is a pipe, of which the end cannot be known.  Raises
+    InvalidSelection if a time is given and the AOF has no #TS annotations; `has_other_times` skips that check, because
+    the keys of an RDB have a time too.
     """
     if not times or any(part.source and part.source.size is None for part in aof.parts):
         return None
@@ -52,7 +53,10 @@ def end_of_log(aof: AOF, times: list[str], has_other_times: bool = False) -> int
 
 
 def last_write_time(aof: AOF) -> int | None:
-    """When the last write happened, in unix seconds: the last #TS annotation, or the ctime field of a dump."""
+    """Return when the data of an AOF or RDB was last written, in unix seconds, or None if no time is recorded.
+
+    It is the last #TS annotation of an AOF, or the `ctime` field of an RDB file that was opened alone.
+    """
     if aof.layout != "rdb":
         return last_time(aof)
     ctime = read_aux(AOF.require_file(aof.parts[0])).get(b"ctime", b"")
@@ -60,7 +64,10 @@ def last_write_time(aof: AOF) -> int | None:
 
 
 def parse_loaded_position(value: str, aof: AOF) -> Position:
-    """Parse a POSITION in a file that a server loads; raise InvalidSelection if it names another file."""
+    """Parse a position that a user wrote (PART@OFFSET or #NUMBER), and require that servers load the file it names.
+
+    Raises InvalidSelection for a history file or a file that the manifest does not list.
+    """
     position = parse_position(value, aof)
     if not position.number and position.part_index < 0:
         raise InvalidSelection(

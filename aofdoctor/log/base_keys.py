@@ -1,9 +1,10 @@
-"""Read the keys of an RDB base or preamble as part of the log: they existed when the RDB was written.
+"""Read the keys of an RDB base or preamble as entries of the log, which precede the commands of the same file.
 
-A key of the base has a position, a database and the time of the rewrite, but no number and no command, so --cmd and
---effect never select one.  In a damaged RDB, the keys found past the damage are read too, with the damage in its place.
+A key has a place in the RDB, a database and the time of the rewrite, but no command number and no command name, so
+--cmd and --effect never select one.  In a damaged RDB, the keys found past the damage are read too, and the damage is
+yielded between them.
 
-Values are decoded only where a selection needs their words; rendering them is left to the callers.
+Values are decoded only where --grep needs their elements; rendering them is left to the callers.
 """
 
 from array import array
@@ -38,11 +39,12 @@ _STRING, _TEMPLATE = int(RdbType.STRING), int(Opcode.HASH_TEMPLATE)
 
 
 class BaseKey(NamedTuple):
-    """A key of an RDB.
+    """A key of an RDB at the start of an AOF file, as the log shows it.
 
-    `time` is the `ctime` of the RDB in unix seconds.  `guess` is True for a key found after damage.  `preview` is the
-    name and the first words of the value (see `rdb.bulk.previews`), or None if they were not read with the batch.
-    The keys of one RDB share a cursor, so the words of one key must be read before those of another.
+    `key` holds the offsets, type and expiry of the key, `part` is the name of its file, `dialect` is `redis` or
+    `valkey`.  `time` is the `ctime` of the RDB in unix seconds.  `guess` is True for a key found after damage.
+    `preview` is the name of the key and the first elements of its value (see `rdb.bulk.previews`), or None if they were
+    not read yet.  All keys of one RDB share `cursor`, so read the elements of one key before those of another.
     """
 
     part: str
@@ -55,38 +57,47 @@ class BaseKey(NamedTuple):
 
     @property
     def value(self) -> ValueRef:
-        """The place and type of the value, to decode it."""
+        """The offset and type of the key's value in the RDB, which the decoders take."""
         return ValueRef(self.key.value_offset, self.key.type, self.dialect)
 
     @property
     def type(self) -> str:
-        """The type as the TYPE command names it (string, list ...); `type 33` for a type that cannot be decoded."""
+        """The type of the key as the TYPE command names it (string, list ...).
+
+        `type 33` for a type without a decoder.
+        """
         return type_label(self.key.type, self.dialect)
 
     @property
     def name(self) -> bytes:
-        """The name of the key, or its first 64 KiB."""
+        """The name of the RDB key, or its first 64 KiB."""
         return self.preview[0] if self.preview else key_name(self.cursor, self.key)
 
     @property
     def ttl_ms(self) -> int | None:
-        """The TTL in milliseconds when the RDB was written; None without an expiry or a known time of the RDB."""
+        """The TTL of the key in milliseconds when the RDB was written.
+
+        None if the key has no expiry, or if the time of the RDB is not known.
+        """
         expire = self.key.expire_ms
         return None if expire == -1 or self.time is None else expire - 1000 * self.time
 
     def words(self) -> Iterator[String | CorruptValue]:
-        """Yield the words of the value: its elements, flattened."""
+        """Yield the elements of the key's value in order: fields and values of a hash, members of a set and so on.
+
+        A damaged rest of the value is yielded as one CorruptValue.
+        """
         return value_words(self.cursor, self.value)
 
 
 @cache
 def type_label(type_byte: int, dialect: str) -> str:
-    """Return the name of an RDB type as the TYPE command has it, or `type 33` for one that cannot be decoded."""
+    """Return the name of an RDB type byte as the TYPE command has it, or `type 33` for one without a decoder."""
     return type_name(ValueRef(0, type_byte, dialect)) or f"type {type_byte}"
 
 
 def key_name(cursor: Cursor, key: KeyItem) -> bytes:
-    """Read the name of a key, or its first 64 KiB; moves the cursor."""
+    """Read the name of an RDB key, or its first 64 KiB; moves the cursor."""
     cursor.seek(key.name_offset)
     try:
         name = cursor.string()
@@ -96,9 +107,10 @@ def key_name(cursor: Cursor, key: KeyItem) -> bytes:
 
 
 class BaseKeySelection:
-    """Applies a selection to the keys of one part's RDB.
+    """Applies the filters of a Selection (name, database, size, time ...) to the keys of one file's RDB.
 
-    `commands_before` counts the commands of the earlier parts: all keys of the RDB precede the next command.
+    `commands_before` is the number of commands in the earlier files.  Compared with a command number, all keys of the
+    RDB are placed before the next command.
     """
 
     def __init__(
@@ -109,18 +121,21 @@ class BaseKeySelection:
         self.selects_none = not selection.invert and (selection.ids is not None or bool(selection.unknown_names))
         self.cursor = Cursor(source)
         self.selects_all = selection.selects_all
-        self.guess = False  # The keys that follow are found after damage.
+        self.guess = False  # Whether the keys that follow were found after damage.
         self._previews = KeyPreviews()
 
     def selected_keys(self, part_name: str, batch: ItemBatch, walk_window: WalkWindow | None) -> Iterator[BaseKey]:
-        """Yield the selected keys of a batch, with previews as far as the batch is in `walk_window`."""
+        """Yield the selected keys of a batch of RDB items (keys and opcodes), with previews of keys still in memory.
+
+        `walk_window` is the buffer of RDB bytes that the batch was read from, or None.
+        """
         indexes = self.filter(batch, walk_window)
         previews = self._previews.names_and_words(batch, indexes, walk_window)
         for i, preview in zip(indexes, previews, strict=True):
             yield BaseKey(part_name, self.cursor, batch.key_at(i), self.dialect, self.time, self.guess, preview)
 
     def matches(self, key: KeyItem) -> bool:
-        """Whether a key is selected."""
+        """Whether the filters select a key of the RDB."""
         selection = self.selection
         if self.selects_all:
             return True
@@ -134,7 +149,10 @@ class BaseKeySelection:
         return is_match != selection.invert
 
     def filter(self, batch: ItemBatch, walk_window: WalkWindow | None = None) -> list[int]:
-        """Return the indexes of the selected keys in the columns of a batch."""
+        """Return the indexes of the keys that the filters select in a batch of RDB items (keys and opcodes).
+
+        `walk_window` is the buffer of RDB bytes that the batch was read from, or None.
+        """
         keys = batch.key_indexes()
         if self.selects_all:
             return keys
@@ -148,7 +166,7 @@ class BaseKeySelection:
 
     @property
     def _can_match_keys(self) -> bool:
-        """Whether the selection can match any key of this RDB: it names no command, and its times include the RDB's."""
+        """Whether the filters can select keys of this RDB: they name no command, and its time is in their range."""
         selection, time = self.selection, self.time
         return not (
             selection.ids is not None
@@ -176,13 +194,13 @@ class BaseKeySelection:
         )
 
     def _is_before(self, key: KeyItem, position: Position) -> bool:
-        """Whether a key ends before a position."""
+        """Whether an RDB key ends before the position (a file offset or a command number) where a selection starts."""
         if position.number:
             return position.number > self.commands_before
         return (self.part_index, key.end) <= (position.part_index, position.offset)
 
     def _is_after(self, key: KeyItem, position: Position) -> bool:
-        """Whether a key starts after a position."""
+        """Whether an RDB key starts after the position (a file offset or a command number) where a selection ends."""
         if position.number:
             return position.number <= self.commands_before
         return (self.part_index, key.start) > (position.part_index, position.offset)
@@ -196,7 +214,7 @@ class BaseKeySelection:
         return [i for i, name in zip(indexes, names, strict=True) if self._matches_name(batch.key_at(i), name)]
 
     def _matches_name(self, key: KeyItem, name: bytes) -> bool:
-        """Whether the patterns for keys and contents match a key of this name."""
+        """Whether an RDB key matches the patterns of --key by its name, and those of --grep by its name or value."""
         selection = self.selection
         if selection.keys and not any(pattern.match(name) for pattern in selection.keys):
             return False
@@ -213,7 +231,7 @@ class BaseKeySelection:
 def base_keys(
     selection: Selection, part_index: int, part_name: str, commands_before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
-    """Yield the selected keys of a part's RDB in file order, and the damage among them."""
+    """Yield the selected keys of the RDB at the start of an AOF file, in file order, and the damage between them."""
     source = decompressed(source)
     key_selection = BaseKeySelection(selection, part_index, commands_before, source, rdb)
     if rdb.complete and key_selection.selects_none:
@@ -231,9 +249,9 @@ def base_keys(
 def base_keys_backwards(
     selection: Selection, part_index: int, part_name: str, commands_before: int, source: Source, rdb: Preamble
 ) -> Iterator[BaseKey | Damage]:
-    """Yield the items of `base_keys` in the opposite order.
+    """Yield the selected keys and the damage of the RDB at the start of an AOF file, the last one first.
 
-    One pass records where batches begin, then each batch is walked again from there, the last one first.
+    One pass records where batches of keys begin, then each batch is read again from there, the last one first.
     """
     source = decompressed(source)
     key_selection = BaseKeySelection(selection, part_index, commands_before, source, rdb)
@@ -263,7 +281,7 @@ def base_keys_backwards(
 
 
 def _walk_batches(walk_window: WalkWindow) -> Iterator[ItemBatch]:
-    """Yield the items up to the end of a walk window, in batches."""
+    """Yield the keys and opcodes in a range of an RDB, in batches; `walk_window` parses that range."""
     columns, stop_reason = walk_window.columns, StopReason.FULL
     while stop_reason == StopReason.FULL:
         stop_reason, _ = walk_window.run()
@@ -275,11 +293,12 @@ def _walk_batches(walk_window: WalkWindow) -> Iterator[ItemBatch]:
 
 
 def _batch_bounds(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int, Damage], bool]:
-    """Return (bounds, damage, is_independent) of the batches of an RDB.
+    """Read an RDB once and return (bounds, damage, is_independent), which allow reading its batches of keys backwards.
 
-    `bounds` holds three numbers a batch: start, end and first database.  `damage` is keyed by the place of its own
-    three numbers in `bounds`.  `is_independent` is True if every batch can be walked on its own; hash templates
-    prevent that, because one is defined once and used by later keys.
+    `bounds` holds three numbers for each batch or damage: start offset, end offset and the database of its first key.
+    `damage` maps an index in `bounds` to the damage at that place.  `is_independent` is True if every batch can be read
+    on its own.  Hash templates (Redis 8.10: field names stored once and shared by many hashes) prevent that, because
+    one is defined once and used by later keys.
     """
     bounds, damage, is_independent = array("q"), dict[int, Damage](), True
     for batch in rdb_batches(source, rdb):
@@ -297,7 +316,10 @@ def _batch_bounds(source: Source, rdb: Preamble) -> tuple["array[int]", dict[int
 
 
 def _reverse_in_chunks(read_all: Callable[[], Iterator[BaseKey | Damage]]) -> Iterator[BaseKey | Damage]:
-    """Reverse an iteration that can be repeated: each chunk is read again from the start, in bounded memory."""
+    """Yield the RDB keys and damage of an iterator in reverse order, in bounded memory.
+
+    `read_all` starts a new pass over the RDB; one pass is made for each chunk of 65,536 keys.
+    """
     end = sum(1 for _ in read_all())
     while end > 0:
         start = max(0, end - _REVERSE_CHUNK)
@@ -306,7 +328,7 @@ def _reverse_in_chunks(read_all: Callable[[], Iterator[BaseKey | Damage]]) -> It
 
 
 def rdb_batches(source: Source, rdb: Preamble) -> Iterable[ItemBatch | Damage]:
-    """Read the items of an RDB in batches, and its damage; `source` yields decompressed bytes."""
+    """Yield the keys and opcodes of an RDB in batches, and its damage; `source` yields decompressed bytes."""
     if rdb.complete:
         return ItemReader(source, verify=False, stop_at_window_end=True)
     end = source.drain().bytes_out if isinstance(source, DecompressedSource) else rdb.span.end

@@ -1,4 +1,4 @@
-"""Number the commands of a batch: annotations are records between them that are not counted."""
+"""Number the commands in a batch of AOF records; annotations such as #TS are records too, but are not counted."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,9 @@ from aofdoctor.log.position import Position
 
 
 def command_numbers(batch: RecordBatch, records: Iterable[int]) -> Iterator[int]:
-    """Yield the number of each record among the commands of its batch, counted from 1.
+    """Yield the number of each given record among the commands of its batch, counted from 1.
 
-    `records` are indexes in ascending order.  An annotation has the number of the command before it.
+    `records` are indexes in the batch in ascending order.  An annotation gets the number of the command before it.
     """
     ids, annotations, at = batch.ids, 0, 0
     for i in records:
@@ -21,10 +21,10 @@ def command_numbers(batch: RecordBatch, records: Iterable[int]) -> Iterator[int]
 
 
 def index_at_position(batch: RecordBatch, position: Position, part_index: int, commands_before: int) -> int:
-    """Return the index of the record at a position: -1 for a position before the batch, `batch.count` for one after it.
+    """Return the index in a batch of the record at a position (a file offset, or the number of a command in the AOF).
 
-    `part_index` is the place of the batch's part in load order; `commands_before` counts the commands before the
-    batch, over all parts.
+    The result is -1 for a position before the batch and `batch.count` for one after it.  `part_index` is the place of
+    the batch's file in load order; `commands_before` is the number of commands before the batch, in all files.
     """
     if position.number:
         return _index_of_nth_command(batch, position.number - commands_before)
@@ -36,7 +36,10 @@ def index_at_position(batch: RecordBatch, position: Position, part_index: int, c
 
 
 def _index_of_nth_command(batch: RecordBatch, nth: int) -> int:
-    """Return the index of the `nth` command of a batch, counted from 1; -1 or `batch.count` if it is outside."""
+    """Return the index of the `nth` command of a batch, counted from 1.
+
+    The result is -1 if `nth` is below 1, and `batch.count` if the batch has fewer commands.
+    """
     if nth < 1:
         return -1
     ids, at = batch.ids[: batch.count], nth - 1

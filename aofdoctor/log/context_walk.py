@@ -1,7 +1,8 @@
-"""Read an AOF tile by tile while a `ContextTracker` follows the database, the transaction and the time.
+"""Read an AOF piece by piece while a `ContextTracker` follows the database, the transaction and the time.
 
-Every question about a whole AOF is a walk of this kind: the parts in load order, and the same bookkeeping for each
-tile.  This module holds the bookkeeping.  It does not know what a caller counts, selects or reports.
+The pieces ("tiles") are adjacent and cover every byte: batches of commands, the RDB preamble, and damage.  Every
+question about a whole AOF is a walk of this kind: the files in load order, and the same bookkeeping for each tile.
+This module holds the bookkeeping.  It does not know what a caller counts, selects or reports.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ from aofdoctor.source import Source
 
 
 class PartTile(NamedTuple):
-    """A tile with its part; `commands_before` counts the commands of all earlier tiles, in load order."""
+    """A tile (a batch of commands, an RDB preamble, or damage) with the file that it belongs to.
+
+    `part_index` is the place of the file in load order; `commands_before` is the number of commands in all earlier
+    tiles.
+    """
 
     part_index: int
     part: AofPart
@@ -27,9 +32,10 @@ class PartTile(NamedTuple):
 
 
 def walk_aof(aof: AOF, tracker: ContextTracker) -> Iterator[PartTile]:
-    """Yield the tiles of all parts in load order; missing parts are skipped.
+    """Yield the tiles (batches of commands, RDB preambles, damage) of all files of an AOF in load order.
 
-    As for `walk_part`, the caller passes each batch to `tracker.track`.
+    Missing files are skipped.  The caller passes each batch to `tracker.track`, which follows the database, the
+    transaction and the time.
     """
     commands_before = 0
     for index, part in enumerate(aof.parts):
@@ -48,12 +54,13 @@ def walk_part(
     room: int = BATCH_RECORDS,
     now_ms: int = 0,
 ) -> Iterator[Tile]:
-    """Yield the tiles of one part, and keep the tracker correct at its head, after its preamble and after damage.
+    """Yield the tiles (batches of commands, the RDB preamble, damage) of one AOF file, and update a ContextTracker.
 
-    The caller passes each batch to `tracker.track`, so that it can read the state before the batch first.  The tracker
-    takes note of a preamble or of damage only when the caller asks for the next tile.  A walk that starts inside the
-    part (`start` > 0) knows neither the database nor the transaction until a SELECT or an EXEC.  Keys of a
-    preamble count as expired at `now_ms`, in unix milliseconds.
+    The tracker follows the database, the transaction and the time.  It is reset at the start of the file, and set to
+    "unknown" after damage.  The caller passes each batch to `tracker.track`, so that it can read the state before the
+    batch first.  A walk that starts inside the file, at offset `start` > 0, knows neither the database nor the
+    transaction until a SELECT or an EXEC.  `window` is the read size in bytes and `room` the number of records in a
+    batch.  Keys of a preamble count as expired at `now_ms`, in unix milliseconds.
     """
     tracker.begin_part()
     if start:
@@ -67,5 +74,5 @@ def walk_part(
 
 
 def none_if_unknown(value: int) -> int | None:
-    """Return a value of the tracker's state or columns, or None for -1, which means unknown."""
+    """Return a value of a ContextTracker (database, transaction number or time), or None for -1, meaning unknown."""
     return None if value == -1 else value

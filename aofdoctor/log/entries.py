@@ -1,9 +1,9 @@
-"""Read the log as a stream of entries: in load order, newest first, or only its end.
+"""Read the selected commands of an AOF as a stream of log entries: in load order, newest first, or only the end.
 
-Reading forward is one walk.  Reading backward takes two: the first keeps a checkpoint of the context at every batch,
-the second rereads the batches in the opposite order, each from its checkpoint.  Reading the tail starts near the end
-of the file, so the first record boundary is a guess, and values that depend on everything before (the number, the
-transaction, and the database up to the first SELECT) are None.
+Reading forward is one pass.  Reading backward takes two: the first keeps a checkpoint of the context at every batch of
+commands, the second rereads the batches in the opposite order, each from its checkpoint.  Reading only the end starts
+near the end of the file, so the first record boundary is a guess, and values that depend on everything before (the
+command number, the transaction, and the database up to the first SELECT) are None.
 
 This module selects and orders entries; it does not render them.
 """
@@ -32,10 +32,11 @@ from aofdoctor.source import Source
 
 
 class LogEntry(NamedTuple):
-    """Record `i` of a batch, with its context; valid until the next entry is read, because batches are reused.
+    """A command or annotation of an AOF file (record `i` of `batch`), with its number, database, transaction and time.
 
-    `number` counts the commands of the AOF in load order from 1; `tx` is the number of the transaction, None outside
-    of one; `time` is in unix seconds.  A value that is not known is None.
+    It is valid until the next entry is read, because batches are reused.  `number` counts the commands of the AOF in
+    load order from 1; `tx` is the number of the transaction, None outside of one; `time` is in unix seconds.  A value
+    that is not known is None.
     """
 
     part: str
@@ -49,7 +50,7 @@ class LogEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DamageEntry:
-    """Damage in a part, at its place among the entries."""
+    """Damage in an AOF file, as an item of the log between the commands before and after it."""
 
     part: str
     damage: Damage
@@ -61,7 +62,11 @@ BaseKeyReader = Callable[[Selection, int, str, int, Source, Preamble], Iterator[
 
 @dataclass(frozen=True, slots=True)
 class _SelectedBatch:
-    """A batch with its context and the indexes of its selected records."""
+    """A batch of AOF records with the indexes of those that the user's filters select, and the data to number them.
+
+    `tracker` is the ContextTracker after the batch, with the database, transaction and time of each record.
+    `commands_before` is the number of commands before the batch.
+    """
 
     part: str
     batch: RecordBatch
@@ -76,10 +81,11 @@ class _SelectedBatch:
 def entries_at(
     part: str, batch: RecordBatch, tracker: ContextTracker, commands_before: int, indexes: Sequence[int]
 ) -> Iterator[LogEntry]:
-    """Yield the records of a batch at ascending indexes as entries.
+    """Yield the records of a batch at the given ascending indexes as log entries, with their context.
 
-    `tracker` has tracked the batch; `commands_before` counts the commands before the batch, over all parts.  An
-    annotation gets the number of the command before it.
+    `tracker` is the ContextTracker after the batch, with the database, transaction and time of each record.
+    `commands_before` is the number of commands before the batch, in all files.  An annotation gets the number of the
+    command before it.
     """
     db, tx, time = tracker.db, tracker.tx, tracker.time
     for i, number in zip(indexes, command_numbers(batch, indexes), strict=True):
@@ -95,9 +101,9 @@ def entries_at(
 
 
 def read_forward(aof: AOF, selection: Selection, with_base: bool = False) -> Iterator[LogItem]:
-    """Yield the selected commands and all damage in load order.
+    """Yield the selected commands and all damage of an AOF in load order.
 
-    `with_base` adds the selected keys of each RDB, before the commands of its part.
+    `with_base` adds the selected keys of each RDB, before the commands of the same file.
     """
     for item in _walk_selected(aof, selection, with_base):
         if isinstance(item, _SelectedBatch):
@@ -109,7 +115,7 @@ def read_forward(aof: AOF, selection: Selection, with_base: bool = False) -> Ite
 def _walk_selected(
     aof: AOF, selection: Selection, with_base: bool = False
 ) -> Iterator[_SelectedBatch | DamageEntry | BaseKey]:
-    """Yield batches with their selected records, damage and keys of the base, in load order."""
+    """Yield, in load order, batches of AOF records with the selected indexes, all damage, and the selected RDB keys."""
     tracker = ContextTracker(columns=True)
     for index, part, tile, commands_before in walk_aof(aof, tracker):
         if isinstance(tile, RecordBatch):
@@ -130,9 +136,9 @@ def _rdb_entries(
     rdb: Preamble,
     read_keys: BaseKeyReader | None,
 ) -> Iterator[DamageEntry | BaseKey]:
-    """Yield the keys of an RDB, if `read_keys` is given, and its damage.
+    """Yield the damage of the RDB at the start of an AOF file and, if `read_keys` is given, its selected keys.
 
-    Reading the keys finds damage more precisely, so the damage of the preamble as a whole is only reported otherwise.
+    Reading the keys finds damage more precisely, so the damage of the RDB as a whole is only yielded otherwise.
     """
     part = aof.parts[part_index]
     assert part.source is not None
@@ -148,7 +154,10 @@ def _rdb_entries(
 
 
 def read_last(aof: AOF, selection: Selection, count: int, with_base: bool = False) -> list[LogItem]:
-    """Return the last `count` entries of `read_forward`, detached from their batches, and the damage among them."""
+    """Return the last `count` selected commands of an AOF, oldest first, and the damage among them; reads all files.
+
+    The entries are copies, which stay valid.  `with_base` includes the selected keys of each RDB.
+    """
     last_entries = _LastEntries(count)
     for item in _walk_selected(aof, selection, with_base):
         if isinstance(item, DamageEntry):
@@ -161,7 +170,7 @@ def read_last(aof: AOF, selection: Selection, count: int, with_base: bool = Fals
 
 
 class _LastEntries:
-    """Keeps the last entries in order, and the last damage among and after them."""
+    """Keeps the last `count` log entries that are added, in order, and the last damage among and after them."""
 
     DAMAGE_MAX = 1000
 
@@ -181,7 +190,10 @@ class _LastEntries:
         self._damage.append((self._added, item))
 
     def items(self) -> list[LogItem]:
-        """Return entries and damage in order, without damage before the first entry if older entries were dropped."""
+        """Return the kept entries and damage in the order of the log.
+
+        If older entries were dropped, damage before the first kept entry is dropped too.
+        """
         first_place = self._entries[0][0] if len(self._entries) == self._capacity and self._entries else 0
         merged: list[tuple[int, LogItem]] = [*self._entries]
         merged += ((place, item) for place, item in self._damage if place > first_place)
@@ -189,7 +201,10 @@ class _LastEntries:
 
 
 def detach_entry(entry: LogEntry) -> LogEntry:
-    """Copy an entry into a batch of its own, so that it stays valid; a large record is not copied."""
+    """Return a log entry with its record copied into a batch of its own, so that it stays valid.
+
+    A record that is too large to hold in memory is not copied, because it is read from the file on demand.
+    """
     batch, i = entry.batch, entry.i
     if batch.oversized:
         return entry
@@ -206,7 +221,10 @@ def detach_entry(entry: LogEntry) -> LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class _BatchCheckpoint:
-    """Where a batch starts and ends in its part, and the tracker's state at its start, to reread it."""
+    """What is needed to read a batch of AOF records again: its offsets in the file, and the context at its start.
+
+    `state` is the state of the ContextTracker before the batch.
+    """
 
     part_index: int
     start: int
@@ -216,7 +234,10 @@ class _BatchCheckpoint:
 
 
 def read_backward(aof: AOF, selection: Selection, with_base: bool = False) -> Iterator[LogItem]:
-    """Yield the entries of `read_forward` in the opposite order; parts must be seekable (for pipes: `read_last`)."""
+    """Yield the selected commands and all damage of an AOF, newest first; `with_base` adds the selected RDB keys.
+
+    The files must be seekable (for pipes: `read_last`).
+    """
     checkpoints = list(_checkpoints(aof))
     for checkpoint in reversed(checkpoints):
         if isinstance(checkpoint, DamageEntry):
@@ -232,7 +253,7 @@ def read_backward(aof: AOF, selection: Selection, with_base: bool = False) -> It
 
 @dataclass(frozen=True, slots=True)
 class _RdbCheckpoint:
-    """An RDB at the head of a part, to read its keys later."""
+    """What is needed to read the keys of an RDB at the start of an AOF file later."""
 
     part_index: int
     commands_before: int
@@ -240,7 +261,7 @@ class _RdbCheckpoint:
 
 
 def _checkpoints(aof: AOF) -> Iterator[_BatchCheckpoint | DamageEntry | _RdbCheckpoint]:
-    """Walk the AOF once and yield what is needed to read it again in the opposite order."""
+    """Read the AOF once and yield, in load order, what is needed to read it again backwards: checkpoints and damage."""
     tracker = ContextTracker()
     for index, part, tile, commands_before in walk_aof(aof, tracker):
         if isinstance(tile, RecordBatch):
@@ -253,7 +274,7 @@ def _checkpoints(aof: AOF) -> Iterator[_BatchCheckpoint | DamageEntry | _RdbChec
 
 
 def _reread_batch(aof: AOF, selection: Selection, checkpoint: _BatchCheckpoint) -> Iterator[LogEntry]:
-    """Read the records of a checkpoint again and yield the selected ones, newest first."""
+    """Read a batch of AOF records again from its checkpoint, and yield the selected ones, newest first."""
     part = aof.parts[checkpoint.part_index]
     assert part.source is not None
     tracker = ContextTracker(columns=True)
@@ -281,9 +302,9 @@ _TAIL_BLOCK_MAX = 1 << 24
 
 
 def read_tail(aof: AOF, selection: Selection, count: int) -> list[LogItem]:
-    """Return the last `count` selected commands, oldest first, and the damage among them, reading only the end.
+    """Return the last `count` selected commands of an AOF, oldest first, and the damage among them; reads only the end.
 
-    Numbers and transactions are None.
+    Command numbers and transactions are None in these entries, because they depend on all that comes before.
     """
     items: list[LogItem] = []
     for index, part in reversed(list(enumerate(aof.parts))):
@@ -303,7 +324,7 @@ def _count_commands(items: Iterable[LogItem]) -> int:
 
 
 def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: Selection, count: int) -> list[LogItem]:
-    """Read segments from the end of the part towards its head, in growing blocks, until `count` commands are found."""
+    """Return the last `count` selected commands of an AOF file, and damage, reading growing blocks from its end."""
     items: list[LogItem] = []
     end, block = source.size or 0, _TAIL_BLOCK
     while end > 0 and _count_commands(items) < count:
@@ -322,12 +343,15 @@ def _read_part_tail(part: AofPart, part_index: int, source: Source, selection: S
 
 
 def _find_run_start(source: Source, offset: int, names: Container[bytes]) -> int | None:
-    """Return the offset of the first record at or after `offset` that begins a run of records, or None."""
+    """Return the offset of the first record at or after `offset` that is followed by further valid records, or None.
+
+    `names` are the command names that such a record may have.
+    """
     return 0 if offset == 0 else find_record(source, offset, names, run=True)
 
 
 class _AnyCommandName:
-    """A container of every name that a command could have, to find the commands of modules too."""
+    """Contains every possible command name, so that a search for records finds the commands of modules too."""
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, bytes) and _COMMAND_NAME.fullmatch(name) is not None
@@ -339,7 +363,7 @@ _COMMAND_NAME = re.compile(rb"[a-z][a-z0-9_.|-]{1,40}")
 def _read_segment(
     part: AofPart, part_index: int, source: Source, selection: Selection, start: int, end: int, count: int
 ) -> list[LogItem]:
-    """Return the last `count` selected records, and damage, from the bytes `start` to `end` of a part."""
+    """Return the last `count` selected commands, and damage, between the offsets `start` and `end` of an AOF file."""
     tracker = ContextTracker(columns=True)
     last_entries = _LastEntries(count)
     for tile in walk_part(source, tracker, start):

@@ -1,6 +1,6 @@
-"""Collect the flushes of an AOF in groups, and describe a group in words.
+"""Collect the FLUSHALL and FLUSHDB commands of an AOF in groups, and describe a group in words.
 
-A group is a run of FLUSHALL and FLUSHDB commands, inside or outside of transactions, with nothing between them but
+A group is a series of FLUSHALL and FLUSHDB commands, inside or outside of transactions, with nothing between them but
 SELECT, MULTI, EXEC and annotations.  Flushes inside scripts are the subject of `script_flushes`.
 """
 
@@ -22,10 +22,12 @@ STRUCTURE_COMMANDS = frozenset({"select", "multi", "exec"})
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """A flush: `part_index` is the place of its part in load order, `number` counts commands from 1 in that order.
+    """A FLUSHALL or FLUSHDB command in an AOF file.
 
-    `command` is the lower-case name.  `time` is that of the last #TS annotation before it, in unix seconds, or None.
-    `guess` is True if its part has damage before it: the bytes could be part of a value.
+    `part` and `part_index` are the name and the place in load order of the file, `span` the byte range in it; `number`
+    is that of the command in the AOF, counted from 1.  `command` is the lower-case name.  `time` is that of the last
+    #TS annotation before it, in unix seconds, or None.  `guess` is True if the file is damaged before this place: the
+    bytes could be part of a value.
     """
 
     part_index: int
@@ -41,7 +43,10 @@ class Flush:
 
 @dataclass(slots=True)
 class FlushGroup:
-    """A run of `count` flushes, of which the first and the last are kept."""
+    """A group of `count` FLUSHALL and FLUSHDB commands without data commands between them.
+
+    Only the first and the last of them are kept.
+    """
 
     first: Flush
     last: Flush
@@ -49,16 +54,16 @@ class FlushGroup:
 
     @property
     def flushes_all(self) -> bool:
-        """Whether the first or the last flush is a FLUSHALL."""
+        """Whether the first or the last command of the group is FLUSHALL."""
         return "flushall" in (self.first.command, self.last.command)
 
 
 @dataclass(slots=True)
 class FlushCollector:
-    """Collects flushes during a walk: `count` flushes in `group_count` groups.
+    """Collects the FLUSHALL and FLUSHDB commands during a pass over an AOF: `count` commands in `group_count` groups.
 
-    Of more than twice `KEEP` groups only the first and the last `KEEP` are kept.  `target_group` is the group that has
-    a flush at `target`, if there is one.
+    To limit memory, only the first `KEEP` and the last `KEEP` groups are kept.  `target` is a position that the user
+    named, and `target_group` the group with a flush at that position, or None.
     """
 
     target: Position | None = None
@@ -68,13 +73,13 @@ class FlushCollector:
     first_groups: list[FlushGroup] = field(default_factory=list)
     last_groups: list[FlushGroup] = field(default_factory=list)
     _is_open: bool = False
-    _damaged_part: int = -1  # The index of the last part with damage.
+    _damaged_part: int = -1  # The index of the last file with damage.
 
     KEEP = 1000
 
     @property
     def groups(self) -> list[FlushGroup]:
-        """The groups that are kept, in load order."""
+        """The groups of flushes that were kept, in load order."""
         return self.first_groups + self.last_groups
 
     def add_batch(
@@ -86,10 +91,11 @@ class FlushCollector:
         tracker: ContextTracker,
         commands_before: int,
     ) -> None:
-        """Add the flushes of a batch.
+        """Add the FLUSHALL and FLUSHDB commands of a batch of AOF records to the groups.
 
-        `flagged` are the indexes of records of interest, among them all flushes; `tracker` has tracked the batch;
-        `commands_before` counts the commands before the batch, over all parts.
+        `flagged` are indexes in the batch, among them those of all flushes.  `tracker` is the ContextTracker after the
+        batch, with the database, transaction and time of each record.  `commands_before` is the number of commands
+        before the batch, in all files.
         """
         flush_ids, structure_ids = _flush_and_structure_ids()
         at = 0
@@ -105,11 +111,11 @@ class FlushCollector:
         self._close_unless_structure(batch, at, batch.count, structure_ids)
 
     def add_damage(self, part_index: int) -> None:
-        """Note damage in a part: it ends the run, and the flushes after it in that part are guesses."""
+        """Note damage in an AOF file: it ends the current group, and later flushes in that file are guesses."""
         self._is_open, self._damaged_part = False, part_index
 
     def _close_unless_structure(self, batch: RecordBatch, start: int, end: int, structure_ids: frozenset[int]) -> None:
-        """End the current run if a record of the range is not SELECT, MULTI, EXEC or an annotation."""
+        """End the current group of flushes if a record in [start, end) is not SELECT, MULTI, EXEC or an annotation."""
         at = start
         while self._is_open and at < end:
             self._is_open = batch.ids[at] in structure_ids
@@ -139,7 +145,10 @@ def _is_at(flush: Flush, position: Position) -> bool:
 
 
 def _is_effective(batch: RecordBatch, i: int) -> bool:
-    """Whether a server accepts the arguments of a flush; one that it rejects changes nothing."""
+    """Whether a server accepts the arguments of a FLUSHALL or FLUSHDB: none, ASYNC or SYNC.
+
+    A flush that it rejects changes nothing.
+    """
     if batch.argc[i] == 1:
         return True
     return batch.argc[i] == 2 and not batch.oversized and batch.argv(i)[1].lower() in (b"async", b"sync")
@@ -171,13 +180,13 @@ def _make_flush(
 
 
 def describe_group(group: FlushGroup) -> str:
-    """Name a group in a sentence: `FLUSHALL`, or `3 flushes from FLUSHDB`."""
+    """Return the words for a group of flushes in a sentence: `FLUSHALL`, or `3 flushes from FLUSHDB`."""
     first = group.first.command.upper()
     return first if group.count == 1 else f"{group.count:,} flushes from {first}"
 
 
 def describe_scope(group: FlushGroup) -> str:
-    """Name the databases that a group emptied, as far as they are known."""
+    """Return which databases a group of flushes emptied, in words: `every database`, `database 3`."""
     if group.flushes_all:
         return "every database"
     if group.count > 1:

@@ -3,7 +3,7 @@
 Redis's patterns differ from Python's fnmatch: a backslash escapes, [^x] negates, an unclosed class extends to the end
 of the pattern, and * matches any byte.  Source: stringmatchlen in util.c, Redis 7.0.
 
-Each literal run between two stars is matched at its first occurrence only (an atomic group), so no pattern takes
+Each piece of literals between two stars is matched at its first occurrence only (an atomic group), so no pattern takes
 exponential time.
 """
 
@@ -11,9 +11,9 @@ import re
 
 
 def glob_to_regex(pattern: bytes) -> "re.Pattern[bytes]":
-    """Return a regular expression; its match() succeeds on exactly the keys that the pattern matches."""
+    """Translate a glob pattern of KEYS to a regular expression that matches exactly the same keys with match()."""
     if len(pattern) > 1 and not pattern.strip(b"*"):
-        return re.compile(b".", re.DOTALL)  # Several stars do not match an empty key; one does.
+        return re.compile(b".", re.DOTALL)  # In Redis, `**` does not match an empty key, but `*` does.
     runs = _parts_between_stars(pattern)
     if len(runs) == 1:
         return re.compile(runs[0] + rb"\Z", re.DOTALL)
@@ -22,7 +22,7 @@ def glob_to_regex(pattern: bytes) -> "re.Pattern[bytes]":
 
 
 def _parts_between_stars(pattern: bytes) -> list[bytes]:
-    """Split a pattern at its stars; the parts are regular expressions."""
+    """Split a glob pattern at its stars, and return each piece as a regular expression."""
     runs, at = [b""], 0
     while at < len(pattern):
         if pattern[at] == 0x2A:
@@ -35,7 +35,10 @@ def _parts_between_stars(pattern: bytes) -> list[bytes]:
 
 
 def _byte_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """Translate the element at `at`, which matches one byte; return (expression, index after the element)."""
+    """Translate the element of a glob pattern at index `at` (a literal, `?` or `[...]`), which matches one byte.
+
+    Returns (regular expression, index after the element).
+    """
     byte = pattern[at : at + 1]
     if byte == b"?":
         return b".", at + 1
@@ -47,7 +50,10 @@ def _byte_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _class_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """Translate the class that follows a `[`; return (expression, index after the class)."""
+    """Translate a character class of a glob pattern; `at` is the index after its `[`.
+
+    Returns (regular expression, index after the class).
+    """
     negated = pattern[at : at + 1] == b"^"
     at += negated
     members: set[int] = set()
@@ -68,7 +74,10 @@ def _class_regex(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _members_regex(members: set[int], negated: bool) -> bytes:
-    """Return the expression of a class; an empty class matches nothing, and a negated empty one any byte."""
+    """Return the regular expression of a character class with these bytes as members.
+
+    An empty class matches nothing, and a negated empty one any byte.
+    """
     if not members:
         return b"." if negated else b"(?!)"
     inside = b"".join(b"\\x%02x" % member for member in sorted(members))
@@ -76,5 +85,5 @@ def _members_regex(members: set[int], negated: bool) -> bytes:
 
 
 def escape_glob(data: bytes) -> bytes:
-    """Escape the characters of a name that have a meaning in a pattern."""
+    """Escape the bytes of a key name that have a meaning in a glob pattern."""
     return re.sub(rb"[*?\[\]\\^]", lambda match: b"\\" + match[0], data)

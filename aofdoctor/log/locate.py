@@ -1,6 +1,7 @@
-"""Find the record, damage or RDB item at a position, with its context and neighbouring records.
+"""Find what is at a position of an AOF (a record, damage, or an item of an RDB), with the records around it.
 
-The part is read from its start, so the record boundaries are certain and the context is known.
+A position is a file offset or the number of a command.  The file is read from its start, so the record boundaries are
+certain and the database, transaction and time are known.
 """
 
 from collections import deque
@@ -31,10 +32,11 @@ from aofdoctor.source import PipeSource
 
 @dataclass(slots=True)
 class PositionContent:
-    """The content of a position: one of a record (`entry`, annotations included), `damage` and an RDB (`preamble`).
+    """What is at a position of an AOF: a command or annotation (`entry`), `damage`, or an RDB (`preamble`).
 
-    Inside an RDB, the byte belongs to a key (`base_key`), to another item (`item`), or to damage.  `multi_start` is
-    the offset of the MULTI of the entry's transaction.
+    Inside an RDB, the byte belongs to a key (`base_key`), to an opcode (`item`), or to damage.  `multi_start` is the
+    offset in the file of the MULTI of the entry's transaction.  `previous_entries` and `next_entries` are the
+    neighbouring records.
     """
 
     part: AofPart
@@ -49,7 +51,7 @@ class PositionContent:
 
 
 def locate(aof: AOF, position: Position, neighbour_count: int = 3) -> PositionContent:
-    """Find the content of a position and `neighbour_count` records before and after it.
+    """Find what is at a position of an AOF, and `neighbour_count` records before and after it.
 
     Raises InvalidSelection if the AOF has no such position.
     """
@@ -65,7 +67,10 @@ def locate(aof: AOF, position: Position, neighbour_count: int = 3) -> PositionCo
 
 
 def record_start(aof: AOF, position: Position) -> tuple[int, int]:
-    """(index of the part, offset) of the start of the record or damage at a position; no position inside an RDB."""
+    """Return (index of the file in load order, offset in it) of the start of the record or damage at a position.
+
+    Raises InvalidSelection for a position inside an RDB.
+    """
     located = locate(aof, position, neighbour_count=0)
     index = aof.parts.index(located.part)
     if located.entry is not None:
@@ -78,21 +83,27 @@ def record_start(aof: AOF, position: Position) -> tuple[int, int]:
 
 
 def _candidate_parts(aof: AOF, position: Position) -> list[AofPart]:
-    """Return the parts to search: all for a command number, else the part of the offset."""
+    """Return the files that can contain a position: all for a command number, else the one that the position names."""
     if position.number:
         return aof.existing_parts
     return [part for part in aof.find_parts(position.part) if part.exists][:1]
 
 
 class _PositionSearch:
-    """Searches parts in load order; `commands` is the number of commands in the part searched last."""
+    """Searches the files of an AOF in load order for a position.
+
+    `commands` is the number of commands in the file that was searched last.
+    """
 
     def __init__(self, position: Position, neighbour_count: int) -> None:
         self.position, self.neighbour_count = position, neighbour_count
         self.commands = 0
 
     def search_part(self, part: AofPart, commands_before: int) -> PositionContent | None:
-        """Return the content of the position if it is in this part, which `commands_before` commands precede."""
+        """Return what is at the position if it is in this file, or None.
+
+        `commands_before` is the number of earlier commands.
+        """
         assert part.source is not None
         tracker = ContextTracker(columns=True)
         previous: deque[LogEntry] = deque(maxlen=self.neighbour_count)
@@ -136,7 +147,7 @@ class _PositionSearch:
         return content
 
     def _index_in_batch(self, batch: RecordBatch, commands_before: int) -> int:
-        """Return the index of the record at the position, or -1 if it is not in the batch."""
+        """Return the index in the batch of the record at the searched position, or -1 if it is outside the batch."""
         at = index_at_position(batch, self.position, self.position.part_index, commands_before)
         return at if at < batch.count else -1
 
@@ -148,7 +159,10 @@ class _PositionSearch:
         return self._search_rdb(part, tile)
 
     def _search_rdb(self, part: AofPart, rdb: Preamble) -> PositionContent:
-        """Find the key, other item or damage at the offset; an offset in the magic means the RDB as a whole."""
+        """Return the key, opcode or damage of an RDB at the position.
+
+        The offset of its magic (REDIS0011) means all of it.
+        """
         assert part.source is not None
         offset = self.position.offset
         if offset < MAGIC_SIZE or isinstance(part.source, PipeSource):
@@ -171,7 +185,7 @@ class _PositionSearch:
 
 
 def _tile_end(part: AofPart, tile: Damage | Preamble) -> int:
-    """Return the end of the offsets that mean this tile.
+    """Return the first offset of an AOF file that no longer belongs to this damage or RDB.
 
     Offsets in a compressed RDB are those of its decompressed bytes, which can exceed the size of the file.
     """
@@ -182,7 +196,7 @@ def _tile_end(part: AofPart, tile: Damage | Preamble) -> int:
 def _detached_entries(
     part: AofPart, batch: RecordBatch, indexes: range, tracker: ContextTracker, commands_before: int
 ) -> Iterator[LogEntry]:
-    """Yield records as entries that stay valid; annotations have no number."""
+    """Yield records of a batch as log entries that stay valid when the next batch is read; #TS lines get no number."""
     for entry in entries_at(part.name, batch, tracker, commands_before, indexes):
         is_annotation = batch.ids[entry.i] == ANNOTATION
         yield detach_entry(entry._replace(number=None) if is_annotation else entry)

@@ -1,7 +1,7 @@
-"""Collect deletions of many keys with one prefix: DEL and UNLINK of clients, scripts, evictions and expiries.
+"""Collect deletions (DEL, UNLINK) of many keys with one prefix: by clients, scripts, evictions and expiries.
 
-Reading the keys of all deletions of a large log would take longer than the scan.  So a limited number of them is
-read, spread over the log, and runs of adjacent deletions first; the counts are lower bounds if there are more.
+Reading the keys of all deletions of a large log would take longer than scanning it.  So a limited number of deletions
+is read, spread over the log, and those with many adjacent ones first.  The counts are lower bounds if there are more.
 """
 
 import sys
@@ -12,21 +12,22 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
 
-MANY_KEYS = 100  # deleted keys of one prefix that are worth a finding
+MANY_KEYS = 100  # deleted keys of one prefix from which on they are reported
 _PREFIXES_MAX = 4096
 _PREFIX_SIZE_MAX = 64
 _SMALL_LOG = 1 << 27  # bytes; a small log is scanned in a fraction of a second, so more keys may be read
 _READS_OF_SMALL_LOG, _READS_OF_LARGE_LOG = 10_000, 1_000
-_READS_AT_ONCE = 100  # in a large log, batches are skipped until this number may be read
-_ADJACENT = 32  # adjacent deletions that begin a run
-_ROW_GAP_MAX = 2  # records between two deletions of a row in a log without times
+_READS_AT_ONCE = 100  # in a large log, no keys are read until this number of keys may be read
+_ADJACENT = 32  # adjacent deletions that mark the start of a mass deletion
+_ROW_GAP_MAX = 2  # largest difference of the record numbers of two deletions in a row, in a log without times
 
 
 @dataclass(slots=True)
 class DeletionBurst:
-    """Deletions within one second by the log's annotations or, if `time` is None, in a row.
+    """Deletions of keys with one prefix within one second by #TS annotations, or in a row if `time` is None.
 
-    `start` and `last` are the offsets of the first and the last command, in the parts named.
+    `start` is the offset of the first command in the file `part`, `last` that of the last one in the file `last_part`.
+    `keys` counts the deleted keys.
     """
 
     part: str
@@ -40,7 +41,10 @@ class DeletionBurst:
 
 @dataclass(slots=True)
 class PrefixDeletions:
-    """The deleted keys of one prefix in one database; `largest` is the burst with the most keys."""
+    """The number of deleted keys with one prefix in one database, and the bursts (deletions close together) among them.
+
+    `current` is the burst that the next deletion may extend; `largest` is the burst with the most keys.
+    """
 
     prefix: bytes
     db: int | None
@@ -52,7 +56,11 @@ class PrefixDeletions:
 
 @dataclass(slots=True)
 class MassDeletions:
-    """Collects deletions during a walk over `size` bytes of log (None: unknown); `unread` of `count` were not read."""
+    """Collects the DEL and UNLINK commands of an AOF by the prefix of the deleted keys, during a pass over it.
+
+    A prefix ends at the first colon.  `size` is the size of the AOF in bytes (None: unknown).  `count` is the number of
+    DEL and UNLINK commands, of which the keys of `unread` were not read, to save time.
+    """
 
     tracker: ContextTracker
     size: int | None = None
@@ -72,7 +80,7 @@ class MassDeletions:
         self._ids = {table.names.ids[name.lower().encode()]: name for name in ("DEL", "UNLINK")}
 
     def add_batch(self, part: str, batch: RecordBatch, commands_before: int) -> None:
-        """Add the deletions of a batch that the tracker has just tracked."""
+        """Add the DEL and UNLINK commands of a batch, which was passed to the ContextTracker just before."""
         self._reads_left += batch.span.size * self._reads_per_byte
         count = sum(map(self.tracker.counts.__getitem__, self._ids))
         new, self.count = count - self.count, count
@@ -90,9 +98,10 @@ class MassDeletions:
         self.unread += new
 
     def _positions(self, batch: RecordBatch) -> Iterator[int]:
-        """The indexes of the deletions of a batch, in order, in a large log from the first run of adjacent ones.
+        """Yield the indexes of the DEL and UNLINK commands in a batch, in order.
 
-        The bytes of the id column are searched.
+        In a large log, if the batch has 32 adjacent ones, those before them are skipped.  The bytes of the column of
+        command ids are searched.
         """
         column = memoryview(batch.ids)[: batch.count].tobytes()  # type: ignore[arg-type]
         patterns = [number.to_bytes(2, sys.byteorder) for number in self._ids]
@@ -121,13 +130,13 @@ class MassDeletions:
             _extend_burst(found, part, batch.record_span(i).start, number, None if time < 0 else time)
 
     def found(self) -> list[PrefixDeletions]:
-        """The prefixes of which many keys were deleted, those with the most keys first."""
+        """Return the prefixes with at least 100 deleted keys, those with the most deleted keys first."""
         many = [prefix for prefix in self._by_prefix.values() if prefix.keys >= MANY_KEYS]
         return sorted(many, key=lambda deletions: (-deletions.keys, deletions.prefix))
 
 
 def _extend_burst(deletions: PrefixDeletions, part: str, offset: int, number: int, time: int | None) -> None:
-    """Add one key to the current burst, or begin a new one."""
+    """Add one deleted key to the current burst of its prefix, or begin a new burst if it is too far away."""
     burst = deletions.current
     is_continued = burst is not None and (
         number - burst.last_number <= _ROW_GAP_MAX
@@ -143,7 +152,7 @@ def _extend_burst(deletions: PrefixDeletions, part: str, offset: int, number: in
 
 
 def _find_aligned(column: bytes, pattern: bytes, start: int) -> int:
-    """The offset of one or more 2-byte ids in a column of ids, or -1."""
+    """Return the offset in bytes of a series of 2-byte command ids in a column of such ids, or -1."""
     at = column.find(pattern, start)
     while at >= 0 and at % 2:
         at = column.find(pattern, at + 1)

@@ -1,6 +1,6 @@
 """Parse positions and times as users write them: PART@OFFSET, #NUMBER, ISO 8601, unix seconds, -10m.
 
-A position is checked against the parts of the AOF and their sizes.  Whether a record begins at it is not known here.
+A position is checked against the files of the AOF and their sizes.  Whether a record begins at it is not known here.
 """
 
 import re
@@ -20,9 +20,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A byte offset in a part, or the number of a command in load order, counted from 1 (0: an offset is meant).
+    """A place in an AOF as a user names it: a byte offset in a file (PART@OFFSET), or a command's number (#NUMBER).
 
-    `part_index` is the place of the part in load order; -1 for a part that servers do not load.
+    `part` is the name of the file and `part_index` its place in load order, -1 for a file that servers do not load.
+    `number` counts commands from 1 in load order; it is 0 if an offset is given.
     """
 
     part: str = ""
@@ -32,14 +33,15 @@ class Position:
 
 
 def is_position(value: str) -> bool:
-    """Whether a string has the form of a position; it need not exist in any AOF."""
+    """Whether a string has the form of a position (PART@OFFSET, OFFSET or #NUMBER); it need not exist in any AOF."""
     return bool(_NUMBER.match(value) or _OFFSET.match(value))
 
 
 def parse_position(value: str, aof: AOF) -> Position:
-    """Parse a position of an AOF; an offset without a part is one of the last part.
+    """Parse a position in an AOF: PART@OFFSET, #NUMBER, or OFFSET alone, which is one in the last file.
 
-    Raises InvalidSelection for a string of another form, an unknown or ambiguous part, or an offset past its end.
+    Raises InvalidSelection for a string of another form, an unknown or ambiguous file name, or an offset past the end
+    of the file.
     """
     number = _NUMBER.match(value)
     if number and not int(number[1]):
@@ -62,7 +64,10 @@ def parse_position(value: str, aof: AOF) -> Position:
 
 
 def _find_part(name: str, aof: AOF) -> AofPart:
-    """Return the one part with `name` in its name; the last part for an empty name."""
+    """Return the one file of the AOF with `name` in its name; the last file for an empty name.
+
+    Raises InvalidSelection if no file or more than one has such a name.
+    """
     if not name:
         if not aof.existing_parts:
             raise InvalidSelection("no part of this AOF is there")
@@ -76,7 +81,10 @@ def _find_part(name: str, aof: AOF) -> AofPart:
 
 
 def parse_time(value: str, log_end: int | None) -> int:
-    """Parse a time to unix seconds; relative ones (`-10m`) count from `log_end`, the time of the end of the log."""
+    """Parse a time as a user writes it (ISO 8601, unix seconds, or -10m) to unix seconds.
+
+    A relative time (`-10m`) counts back from `log_end`, the time of the last annotation in unix seconds.
+    """
     relative = _RELATIVE.match(value)
     if relative:
         if log_end is None:

@@ -1,4 +1,4 @@
-"""Collect scripts that contain FLUSHALL or FLUSHDB.
+"""Collect the scripts in an AOF (EVAL, EVALSHA, SCRIPT LOAD) that contain FLUSHALL or FLUSHDB.
 
 Before Redis 5.0 an EVAL was written to the AOF as it was called, so its script runs again at every load.  The script
 text is searched for the words; it is not parsed.
@@ -19,7 +19,10 @@ _SHAS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ScriptFlush:
-    """A record with a script that contains FLUSHALL or FLUSHDB; the script may only mention the word."""
+    """A command that runs a script with FLUSHALL or FLUSHDB in its text; the script may only mention the word.
+
+    `part` is the name of the AOF file, `span` the byte range of the command in it, `command` is EVAL or EVALSHA.
+    """
 
     part: str
     span: Span
@@ -28,9 +31,10 @@ class ScriptFlush:
 
 @dataclass(slots=True)
 class ScriptFlushCollector:
-    """Collects script flushes during a walk: `count` in all, of which the first `KEEP` are kept.
+    """Collects the commands that run a script with FLUSHALL or FLUSHDB, during a pass over an AOF.
 
-    The SHA-1 of each such script is remembered to recognise later EVALSHA commands.
+    `count` is their number, of which the first `KEEP` are kept.  The SHA-1 of each such script is remembered to
+    recognise later EVALSHA commands.
     """
 
     KEEP = 100
@@ -40,7 +44,10 @@ class ScriptFlushCollector:
     _shas: set[bytes] = field(default_factory=set)
 
     def add_record(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Add the record of a script command if its script contains a flush; large records are not read."""
+        """Add record `i` of a batch, a script command, if its script contains FLUSHALL or FLUSHDB.
+
+        Records that are too large to hold in memory are not read.
+        """
         command = command_table().get(batch.ids[i])
         if command is None or batch.oversized:
             return

@@ -1,7 +1,8 @@
-"""Select records by command, key, database, position, time, content and size: the filters of log, strip and others.
+"""Filter AOF records by command, key, database, position, time, content and size, for the verbs log, strip and others.
 
-Repeated options are combined with OR, different options with AND.  The columns of a batch are filtered first; only the
-arguments of the remaining records are read.  The keys of an RDB are selected in `base_keys`.
+Repeated options are combined with OR, different options with AND.  The columns of a batch (command ids, databases,
+times, offsets) are filtered first; only the arguments of the remaining records are read.  The keys of an RDB are
+selected in `base_keys`.
 """
 
 import re
@@ -21,24 +22,25 @@ from aofdoctor.server.command_table import CommandSpec, CommandTable, command_ta
 from aofdoctor.server.context.tracker import ContextTracker
 
 _IDS_SEARCHED_MAX = 8  # With more ids, one search per id costs more than it saves.
-_ARGS_SEARCHED_MAX = 1 << 16  # Arguments of a large record that are searched for keys.
+_ARGS_SEARCHED_MAX = 1 << 16  # The number of arguments of a large record that are searched for keys.
 _LARGE_ARGUMENT_OVERLAP = 1 << 12  # Bytes; a longer match of a regular expression can be missed in a large argument.
 
 
 class ChunkedBytes(Protocol):
-    """A byte string too large to hold in memory."""
+    """A byte string, such as an argument of a command, that is too large to hold in memory."""
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in order, in chunks."""
+        """Yield the bytes of the string in order, in chunks that fit in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A set of filters; a filter that is None or empty selects everything.
+    """The filters that a user gave to choose commands of an AOF; a filter that is None or empty selects every command.
 
-    `ids` are command ids.  `unknown_names` are commands that no server knows, in lower case.  `start` and `end` are
-    inclusive.  `since` and `until` are unix seconds, inclusive; they never select a record without a known time.
-    `min_size` is in bytes of the record.  `invert` selects the other commands.
+    `ids` are ids of the command table.  `unknown_names` are names that are not in that table, in lower case.  `start`
+    and `end` are positions, both included.  `since` and `until` are unix seconds, both included; they never select a
+    record without a known time.  `min_size` is the size of the record in bytes.  `grep` patterns are searched in all
+    arguments.  `invert` selects the other commands.
     """
 
     ids: frozenset[int] | None = None
@@ -55,14 +57,15 @@ class Selection:
 
     @property
     def selects_all(self) -> bool:
-        """Whether no filter is set."""
+        """Whether no filter is set, so that every command is selected."""
         return self == Selection()
 
     def matches(self, part_index: int, batch: RecordBatch, tracker: ContextTracker, commands_before: int) -> list[int]:
-        """Return the indexes of the selected commands of a batch; annotations are never selected.
+        """Return the indexes of the commands of a batch that the filters select; annotations are never selected.
 
-        `part_index` is the place of the batch's part in load order; `commands_before` counts the commands before the
-        batch, over all parts.  `tracker` has tracked the batch.
+        `part_index` is the place of the batch's file in load order.  `commands_before` is the number of commands before
+        the batch, in all files.  `tracker` is the ContextTracker after the batch, with the database and time of each
+        record.
         """
         if self._cannot_match(batch):
             return []
@@ -78,10 +81,10 @@ class Selection:
         return [i for i in commands if i not in selected]
 
     def _cannot_match(self, batch: RecordBatch) -> bool:
-        """Whether the batch certainly has no record with one of the ids.
+        """Whether a batch certainly has no record with one of the selected command ids.
 
-        Searches the bytes of the id column, which is fast.  The bytes of two neighbouring ids can look like a third,
-        so False proves nothing.
+        Searches the bytes of the column of ids, which is fast.  The bytes of two neighbouring ids can look like a
+        third, so False proves nothing.
         """
         if self.ids is None or self.unknown_names or self.invert or len(self.ids) > _IDS_SEARCHED_MAX:
             return False
@@ -144,7 +147,10 @@ class Selection:
 
 
 def any_pattern_in(patterns: "Iterable[re.Pattern[bytes]]", arg: "bytes | ChunkedBytes") -> bool:
-    """Whether one of the patterns is found in an argument; a large one is searched chunk by chunk."""
+    """Whether one of the patterns occurs in an argument.
+
+    An argument too large for memory is searched chunk by chunk.
+    """
     if isinstance(arg, bytes):
         return any(pattern.search(arg) for pattern in patterns)
     overlap = b""
@@ -161,7 +167,7 @@ def build_selection(
     grep: Iterable[str] = (), min_size: int = 0, invert: bool = False,
     start: Position | None = None, end: Position | None = None, since: int | None = None, until: int | None = None,
 ) -> Selection:  # fmt: skip
-    """Build a selection from the values of the command-line options.
+    """Build the filters from the parsed values of the command-line options, which the parameters are named after.
 
     Raises InvalidSelection for an unknown effect or an invalid regular expression.
     """
@@ -186,7 +192,10 @@ def build_selection(
 
 
 def _command_ids(names: Iterable[str], commands: CommandTable) -> tuple[frozenset[int] | None, frozenset[bytes]]:
-    """Return (ids of the known commands, or None without names; names that no server knows, in lower case)."""
+    """Look up the command names that a user gave; return (ids of the known ones, the unknown names in lower case).
+
+    The ids are None if no name was given.
+    """
     ids: set[int] = set()
     unknown: set[bytes] = set()
     requested = list(names)
@@ -200,7 +209,10 @@ def _command_ids(names: Iterable[str], commands: CommandTable) -> tuple[frozense
 
 
 def _effect_ids(names: Iterable[str], commands: CommandTable) -> frozenset[int] | None:
-    """Return the ids of the commands with one of the effects (flush, delete ...), or None without names."""
+    """Return the ids of the commands that have one of the named effects (flush, delete ...), or None without names.
+
+    Raises InvalidSelection for an effect that does not exist.
+    """
     requested = list(names)
     if not requested:
         return None

@@ -1,7 +1,7 @@
-"""When an AOF was written: the #TS annotations of its records and the `ctime` of its RDB.
+"""Find out when an AOF was written, from its #TS annotations and the `ctime` field of its RDB.
 
-Servers write an annotation with the second before the first command of that second, if aof-timestamp-enabled is on
-(Redis 7.0).  Records before the first annotation of a part have no time.
+Servers write an annotation with the unix second before the first command of that second, if aof-timestamp-enabled is on
+(Redis 7.0).  Records before the first annotation of a file have no time.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _TAIL_SIZE = 1 << 24
 
 
 def last_time(aof: AOF) -> int | None:
-    """Return the time of the end of the log in unix seconds; None if it has no #TS annotation."""
+    """Return the time of the last #TS annotation of an AOF in unix seconds, or None if it has no annotation."""
     for part in reversed(aof.parts):
         if part.source is None or isinstance(part.source, PipeSource):
             continue
@@ -38,7 +38,7 @@ def last_time(aof: AOF) -> int | None:
 
 
 def _start_offsets(source: Source) -> Iterator[int]:
-    """Yield the offsets to read from: near the end first, and the head of the part if that finds no annotation."""
+    """Yield the offsets of an AOF file to search the last #TS annotation from: near the end first, then 0."""
     near = max(0, (source.size or 0) - _TAIL_SIZE)
     if near and (start := find_record(source, near, command_table().names.ids, run=True)):
         yield start
@@ -46,7 +46,10 @@ def _start_offsets(source: Source) -> Iterator[int]:
 
 
 def _last_time_from(source: Source, start: int) -> int | None:
-    """Return the last time in a part, reading from `start`."""
+    """Return the time of the last #TS annotation of an AOF file, or None without one.
+
+    Reads from the offset `start` on.
+    """
     tracker = ContextTracker()
     for tile in read_tiles(source, command_table().names, start):
         if isinstance(tile, RecordBatch):
@@ -55,7 +58,7 @@ def _last_time_from(source: Source, start: int) -> int | None:
 
 
 def probably_has_timestamps(aof: AOF) -> bool:
-    """Guess whether the AOF has #TS annotations, from the first and the last 64 KiB of each part."""
+    """Guess whether the AOF has #TS annotations, from the first and the last 64 KiB of each file."""
     for part in aof.parts:
         if part.source is None or part.source.size is None:
             continue
@@ -69,10 +72,10 @@ def probably_has_timestamps(aof: AOF) -> bool:
 
 
 def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
-    """Return (part index, offset) of the first command written after a given second; None if there is none.
+    """Return (index of the file in load order, offset in it) of the first command written after a given unix second.
 
-    If that command is inside a transaction, the offset is that of its MULTI.  Commands without a time count as
-    earlier.  Raises RefusedEdit if an RDB was written later than `seconds`.
+    Returns None if there is no such command.  If it is inside a transaction, the offset is that of the MULTI.  Commands
+    without a time count as earlier.  Raises RefusedEdit if an RDB was written later than `seconds`.
     """
     tracker = ContextTracker(columns=True)
     for index, part, tile, _ in walk_aof(aof, tracker):
@@ -86,7 +89,7 @@ def first_command_after(aof: AOF, seconds: int) -> tuple[int, int] | None:
 
 
 def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
-    """Raise RefusedEdit if the RDB of a part was written after `seconds`: the AOF lacks the state at that time."""
+    """Raise RefusedEdit if the RDB of a file was written after `seconds`, because the AOF lacks older data."""
     created = creation_time(rdb.aux)
     if created is not None and created > seconds:
         raise RefusedEdit(
@@ -97,7 +100,11 @@ def _require_earlier(part: str, rdb: Preamble, seconds: int) -> None:
 
 
 def _first_after_in_batch(batch: RecordBatch, tracker: ContextTracker, seconds: int) -> int | None:
-    """Track a batch; return the offset of its first command after a given second, or of the MULTI of that command."""
+    """Pass a batch of records to the ContextTracker, and return where its first command after a given second begins.
+
+    The result is an offset in the file, or None.  If the command is inside a transaction, it is the offset of the
+    MULTI.
+    """
     open_before = transaction_before_batch(tracker)
     tracker.track(batch)
     times = tracker.time

@@ -1,7 +1,7 @@
-"""Find the MULTI of the transaction that a record belongs to.
+"""Find the MULTI of the transaction that a record of an AOF belongs to.
 
-The tracker gives every transaction a number.  Within a batch the first record of that number is the MULTI; a
-transaction that was open before the batch began at the offset that the tracker's state had at that point.
+The ContextTracker gives every transaction a number.  Within a batch of records the first one with that number is the
+MULTI.  For a transaction that began in an earlier batch, the tracker remembers the file offset of the MULTI.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from aofdoctor.server.context.tracker import ContextTracker
 
 
 class TransactionBeforeBatch(NamedTuple):
-    """The transaction that is open where a batch begins: its number and the offset of its MULTI.
+    """The transaction that is open where a batch of records begins: its number and the file offset of its MULTI.
 
     The number is 0 outside of a transaction and -1 where that is unknown.
     """
@@ -23,15 +23,18 @@ class TransactionBeforeBatch(NamedTuple):
 
 
 def transaction_before_batch(tracker: ContextTracker) -> TransactionBeforeBatch:
-    """Return the open transaction; to be called before the batch is passed to `tracker.track`."""
+    """Return the transaction that is open before a batch of records, from the state of the ContextTracker.
+
+    Call it before the batch is passed to `tracker.track`.
+    """
     return TransactionBeforeBatch(tracker.state[ContextField.TX], tracker.state[ContextField.MULTI_START])
 
 
 def transaction_start(tx: Sequence[int], i: int, open_before: TransactionBeforeBatch, lowest: int = 0) -> int:
-    """Return the index of the MULTI of record `i`, or -1 if the transaction began before the batch.
+    """Return the index in the batch of the MULTI of record `i`'s transaction, or -1 if it began before the batch.
 
-    `tx` is the tracker's column of the batch.  A record outside of a transaction is its own start.  The search stops
-    at index `lowest`, and then returns it.
+    `tx` has the transaction number of each record of the batch.  For a record outside of a transaction, `i` is
+    returned.  The search stops at index `lowest`, and then returns that.
     """
     if tx[i] <= 0:
         return i
@@ -45,6 +48,9 @@ def transaction_start(tx: Sequence[int], i: int, open_before: TransactionBeforeB
 def multi_offset(
     batch: RecordBatch, tx: Sequence[int], i: int, open_before: TransactionBeforeBatch, lowest: int = 0
 ) -> int:
-    """Return the offset in the part of the record that `transaction_start` finds, also if it is before the batch."""
+    """Return the offset in the AOF file of the MULTI of record `i`'s transaction, also if it is before the batch.
+
+    For a record outside of a transaction, its own offset is returned.  `lowest` is as for `transaction_start`.
+    """
     first = transaction_start(tx, i, open_before, lowest)
     return open_before.multi_offset if first < 0 else batch.record_span(first).start

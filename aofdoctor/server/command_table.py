@@ -1,8 +1,7 @@
 """The command table: names, arity, keys and flags of all commands, by server version.
 
-The data is commands.json, generated from the COMMAND output of real servers by
-tests/tools/make_commands.py.  EFFECTS adds what the flags of the servers do not
-express: the effect of a command on existing data.
+The data is commands.json, generated from the COMMAND output of real servers by tests/tools/make_commands.py.  EFFECTS
+adds what the flags of the servers do not express: the effect of a command on existing data.
 """
 
 import functools
@@ -40,15 +39,13 @@ EFFECTS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """One command or subcommand, such as "xgroup|create".
+    """One command or subcommand of Redis or Valkey, such as "xgroup|create", with its properties in each version.
 
-    `arity` is indexed by column of commands.json (versions.table_column); 0 means
-    that the version does not have the command, otherwise it is COMMAND's value.
-    `key_specs` are the key specifications of the newest version that has any:
-    [begin, last, step, limit] or [begin, "num", index, first, step].  `flags` is the
-    union over all versions; `flags_by_version` and `keys_by_version` are by column.
-    `access` has an item for each key specification: the keys are overwritten (OW),
-    only read (RO) or both (RW).
+    `arity` is indexed by column of commands.json (versions.table_column); 0 means that the version does not have the
+    command, otherwise it is COMMAND's value.  `key_specs` are the key specifications of the newest version that has
+    any: [begin, last, step, limit] or [begin, "num", index, first, step].  `flags` is the union over all versions;
+    `flags_by_version` and `keys_by_version` are by column.  `access` has an item for each key specification: the keys
+    are overwritten (OW), only read (RO) or both (RW).
     """
 
     id: int
@@ -63,24 +60,27 @@ class CommandSpec:
 
     @property
     def container(self) -> str:
-        """The name of the command that this is a subcommand of, or the empty string."""
+        """The name of the command that this is a subcommand of ("xgroup" for "xgroup|create"), or the empty string."""
         return self.name.partition("|")[0] if "|" in self.name else ""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandTable:
-    """All commands of all server versions; `versions` names the columns, `names` serves the reader."""
+    """The commands of all server versions, each with a number (its id).
+
+    `versions` names the columns of commands.json; `names` maps command names to ids, for the reader of AOF files.
+    """
 
     versions: tuple[str, ...]
     commands: tuple[CommandSpec, ...]
     names: CommandNames
 
     def get(self, number: int) -> CommandSpec | None:
-        """Return the command with an id; None for an annotation or an unknown name."""
+        """Return the command with an id; None for the ids of annotations and of unknown commands."""
         return self.commands[number - FIRST_ID] if number >= FIRST_ID else None
 
     def find_by_name(self, name: str) -> CommandSpec | None:
-        """Return the command with a name, or None; a subcommand can be written with a space or a bar."""
+        """Return the command with a name in any case, or None; a subcommand can be written with a space or a bar."""
         number = self.names.ids.get(name.strip().lower().replace(" ", "|").encode("utf-8", "surrogateescape"))
         return self.get(number) if number else None
 
@@ -89,17 +89,17 @@ class CommandTable:
         return frozenset(c.id for c in self.commands if c.name in names or c.container in names)
 
     def with_effect(self, effect: str) -> frozenset[int]:
-        """Return the ids of the commands with an effect of EFFECTS, "write" or "admin"."""
+        """Return the ids of the commands with an effect: one of EFFECTS (flush, delete ...), "write" or "admin"."""
         return frozenset(c.id for c in self.commands if effect in c.effects)
 
     @property
     def size(self) -> int:
-        """The largest id plus one: the length of an array indexed by id."""
+        """The largest command id plus one: the length of an array that is indexed by command id."""
         return FIRST_ID + len(self.commands)
 
 
 def command_table() -> CommandTable:
-    """Return the command table, which is loaded once; inside `renamed_commands`, the one with the new names."""
+    """Return the command table, which is loaded once; inside `renamed_commands` it has the renamed commands too."""
     return _renamed_table or _load_table()
 
 
@@ -108,10 +108,10 @@ _renamed_table: CommandTable | None = None
 
 @contextmanager
 def renamed_commands(renames: Mapping[str, str]) -> Iterator[None]:
-    """Read commands under the names that a server's rename-command has given them.
+    """Read commands also under the names that a server's rename-command has given them, while the context is open.
 
-    `renames` maps a new name to the name of a command without subcommands; both names are read.
-    Raises InvalidSelection for a new name that is a command already or too long, and for an unknown command.
+    `renames` maps a new name to the name of a command without subcommands.  Raises InvalidSelection for a new name that
+    is a command already or too long, and for an unknown command.
     """
     global _renamed_table
     previous = _renamed_table
@@ -168,26 +168,30 @@ def _parse_command(number: int, name: str, entry: dict[str, Any]) -> CommandSpec
 
 
 def _by_version(value: Any, version_count: int) -> list[Any]:
-    """Expand a value of commands.json, which is one list for all versions or distinct lists and their indexes."""
+    """Expand a field of commands.json to a list with one value per server version.
+
+    The field is either one value for all versions, or {"of": distinct values, "at": index of each version's value}.
+    """
     if isinstance(value, list):
         return [value] * version_count
     return [value["of"][at] if at >= 0 else [] for at in value["at"]]
 
 
 def arity_fits(arity: int, argc: int) -> bool:
-    """True if a command of this arity can have `argc` arguments, with its name."""
+    """Whether a command of this arity (COMMAND's value) can have `argc` arguments, its name included."""
     return argc == arity if arity >= 0 else argc >= -arity
 
 
 def key_indexes(command: CommandSpec, argv: Sequence[bytes]) -> Iterator[int]:
-    """Return the indexes of the keys in `argv`, which can be truncated."""
+    """Return the indexes of the keys among the arguments of a command; `argv` can be cut short."""
     return (at for at, _ in key_uses(command, argv))
 
 
 def key_uses(command: CommandSpec, argv: Sequence[bytes]) -> Iterator[tuple[int, str]]:
-    """Yield (index, access) for each key in `argv`, which can be truncated.
+    """Yield (index, access) for each key among the arguments of a command; `argv` can be cut short.
 
-    The STORE option of SORT is handled here, because no key specification covers it.
+    `access` is OW (overwritten), RO (only read) or RW (both).  The STORE option of SORT is handled here, because no key
+    specification covers it.
     """
     stores = command.name == "sort" and any(arg.lower() == b"store" for arg in argv[2:-1])
     for spec, access in zip(command.key_specs, command.access, strict=True):

@@ -1,9 +1,8 @@
-"""Whether a server version accepts a command (its name and arity) or an RDB (its version and dialect).
+"""Decide whether a server version accepts a command (its name and arity) or an RDB (its version and dialect).
 
-The checks of commands run in two steps.  flag_rejected() loads the limits that
-all judged versions share into a ContextTracker, so that its compiled loop flags
-every record which at least one of them could reject.  command_rejection() then
-decides for one record and one version.
+The checks of commands run in two steps. flag_rejected() loads the limits that all judged versions share into a
+ContextTracker, so that its compiled loop flags every record which at least one of them could reject.
+command_rejection() then decides for one record and one version.
 """
 
 import functools
@@ -22,7 +21,7 @@ from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column, ver
 
 
 class Rejection(NamedTuple):
-    """Why a version does not execute a command; `is_lacking`: the version does not have the command at all."""
+    """Why a server version does not execute a command; `is_lacking`: the version does not have the command at all."""
 
     outcome: Outcome
     reason: str
@@ -32,9 +31,9 @@ class Rejection(NamedTuple):
 def flag_rejected(
     tracker: ContextTracker, versions: Sequence[ServerVersion], except_ids: frozenset[int] = frozenset()
 ) -> None:
-    """Make the tracker flag every record that at least one of these versions could reject.
+    """Make a ContextTracker return every record that at least one of these server versions could reject.
 
-    Of the commands with `except_ids`, only those with an unusual number of arguments are flagged.
+    Of the commands with `except_ids`, only those with an unusual number of arguments are returned.
     """
     flagged_ids, argc_min, argc_max = _accepted_by_all(tuple(version.name for version in versions))
     tracker.set_argument_counts(argc_min, argc_max)
@@ -42,9 +41,9 @@ def flag_rejected(
 
 
 def flag_unacceptable(tracker: ContextTracker, with_unknown: bool = False) -> None:
-    """Make the tracker flag every record that no known server version accepts.
+    """Make a ContextTracker return every record that no known server version accepts.
 
-    A command that is not in the table can be newer than the table, so it is flagged only if `with_unknown`.
+    A command that is not in the table can be newer than the table, so it is returned only if `with_unknown`.
     """
     argc_min, argc_max = array("I", bytes(4 * command_table().size)), array("I", [ARGC_MAX]) * command_table().size
     for command in command_table().commands:
@@ -56,14 +55,18 @@ def flag_unacceptable(tracker: ContextTracker, with_unknown: bool = False) -> No
 
 
 def any_version_accepts(command_id: int, argc: int) -> bool:
-    """True if some server version accepts the command with `argc` arguments."""
+    """Whether some server version accepts a command with `argc` arguments; True for commands that are in no table."""
     command = command_table().get(command_id)
     return command is None or any(arity_fits(n, argc) for n in command.arity if n)
 
 
 @functools.cache
 def _accepted_by_all(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int]", "array[int]"]:
-    """Return (ids to flag, minimum argc by id, maximum argc by id) for what all these versions accept."""
+    """Return the limits within which all these server versions accept a command.
+
+    They are (ids of commands that must be examined, minimum argc by command id, maximum argc by command id), where argc
+    is the number of arguments with the name.
+    """
     versions = [VERSIONS[name] for name in names]
     flagged_ids = {UNKNOWN} if versions else set()
     if any(not version.skips_annotations for version in versions):
@@ -80,12 +83,12 @@ def _accepted_by_all(names: tuple[str, ...]) -> tuple[frozenset[int], "array[int
 
 
 def _is_container(command: CommandSpec, version: ServerVersion) -> bool:
-    """True if the version looks up the second argument as a subcommand (7.0 and later)."""
+    """Whether a server version looks up the second argument of this command as a subcommand (7.0 and later)."""
     return version.reads_manifest and command.name in _containers(version.name)
 
 
 def has_subcommands(command: CommandSpec) -> bool:
-    """True if the command has subcommands in some version."""
+    """Whether a command has subcommands in some server version."""
     return any(command.name in _containers(name) for name in VERSIONS)
 
 
@@ -96,7 +99,10 @@ def _containers(version_name: str) -> frozenset[str]:
 
 
 def command_rejection(version: ServerVersion, command: CommandSpec | None, argc: int, name: bytes) -> Rejection | None:
-    """Return why the version does not execute the command, or None if it does; `name` is needed without a command."""
+    """Return why a server version does not execute a command with `argc` arguments, or None if it does.
+
+    `command` is None for a command that is in no table; `name` is then its name.
+    """
     return (
         _known_rejection(version.name, command.id, argc) if command else _command_rejection(version, None, argc, name)
     )
@@ -128,12 +134,12 @@ def _command_rejection(version: ServerVersion, command: CommandSpec | None, argc
 
 
 def versions_reading(rdb: Preamble) -> list[ServerVersion]:
-    """The server versions that load an RDB as a base or preamble; none of them loads a compressed one."""
+    """Return the server versions that load an RDB as the base or preamble of an AOF; none loads a compressed one."""
     return [] if rdb.codec else versions_reading_rdb(rdb.dialect, rdb.version)
 
 
 def dump_rejection(version: ServerVersion, rdb: Preamble) -> str:
-    """Return the reason why the version does not load an RDB as its dump.rdb; empty if it does."""
+    """Return why a server version does not load an RDB as its dump.rdb; empty if it does."""
     if version.newest_rdb(rdb.dialect) or rdb.codec:
         return rdb_rejection(version, rdb)
     dialect, newest = version.rdb_written
@@ -145,7 +151,7 @@ def dump_rejection(version: ServerVersion, rdb: Preamble) -> str:
 
 
 def rdb_rejection(version: ServerVersion, rdb: Preamble) -> str:
-    """Return the reason why the version does not read an RDB; empty if it does."""
+    """Return why a server version does not load an RDB as the base or preamble of an AOF; empty if it does."""
     newest = version.newest_rdb(rdb.dialect)
     if rdb.codec:
         return "bad file format: a compressed stream where it expects an RDB or commands"

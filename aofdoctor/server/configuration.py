@@ -7,7 +7,7 @@ DATABASES_DEFAULT = 16  # the value of `databases` in redis.conf and valkey.conf
 
 @dataclass(frozen=True, slots=True)
 class ServerConfiguration:
-    """The configuration by which server versions are judged.
+    """The server settings for which `check` predicts how an AOF loads.
 
     `databases` is the number of databases, `cluster` is cluster-enabled, `corrupt_tail` is the number of bytes of
     aof-load-corrupt-tail-max-size (Redis 8.4 and later; 0 turns it off).

@@ -1,4 +1,4 @@
-"""The sample of `aofdoctor demo`: a private server writes a multi part AOF and is then wiped by FLUSHALL.
+"""Make the sample of `aofdoctor demo`: a private server writes a multi-part AOF and is then wiped by FLUSHALL.
 
 The sample has what rescues usually meet: a rewrite in the middle, several databases, a transaction, #TS annotations,
 and writes after the FLUSHALL.
@@ -15,12 +15,12 @@ _OPTIONS = ["--appendonly", "yes", "--aof-timestamp-enabled", "yes", "--aof-use-
 
 
 def sample_server() -> ServerBinary | None:
-    """The first server that writes multi part AOFs (Redis 7.0, Valkey), or None."""
+    """Return the first server on this host that writes multi-part AOFs (Redis 7.0 or later, Valkey), or None."""
     return next((b for b in _candidates() if b.product == "valkey" or b.version >= (7, 0, 0)), None)
 
 
 def _candidates() -> Iterator[ServerBinary]:
-    """The servers of this host; the bundled one is first, so that the sample is the same everywhere."""
+    """Yield the servers of this host; the bundled one is first, so that the demo is the same everywhere."""
     bundled = bundled_server()
     if bundled and (binary := identify_server(bundled)):
         yield binary
@@ -28,7 +28,7 @@ def _candidates() -> Iterator[ServerBinary]:
 
 
 def write_wiped_sample(binary: ServerBinary, target: Path) -> int:
-    """Create the data directory `target` with the sample, and return the number of keys before the FLUSHALL.
+    """Create a data directory with an AOF that ends after a FLUSHALL; return the number of keys before the FLUSHALL.
 
     Two keys are written after it.
     """

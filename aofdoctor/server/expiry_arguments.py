@@ -1,8 +1,7 @@
-"""Find and shift the absolute expiries in the arguments of commands.
+"""Find and shift the absolute expiry times in the arguments of commands such as PEXPIREAT and SET ... PXAT.
 
-A relative expiry counts from the time of the load and is not changed.  Expiries
-inside scripts and RESTORE payloads are not found.  Sources: the syntax of the
-commands (COMMAND DOCS of Redis 8.2 and Valkey 9.1; MSETEX of Redis 8.4).
+A relative expiry counts from the time of the load and is not changed.  Expiries inside scripts and RESTORE payloads are
+not found.  Sources: the syntax of the commands (COMMAND DOCS of Redis 8.2 and Valkey 9.1; MSETEX of Redis 8.4).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,10 @@ def _second_arg(unit: int) -> Callable[[Sequence[Any]], ExpiryArgs]:
 
 
 def _among_options(start: int, end: bytes = b"") -> Callable[[Sequence[Any]], ExpiryArgs]:
-    """Return a finder of EXAT or PXAT among the options from index `start`, up to the word `end`."""
+    """Return a function that finds the value of EXAT or PXAT among the options of a command.
+
+    The options begin at index `start` of the arguments and end at the word `end`, if it is not empty.
+    """
 
     def places(argv: Sequence[Any]) -> ExpiryArgs:
         for at in range(start, len(argv) - 1):
@@ -66,7 +68,7 @@ EXPIRY_FINDERS: dict[bytes, Callable[[Sequence[Any]], ExpiryArgs]] = {
 
 
 def shift_expiry(argv: list[Any], shift_ms: int) -> list[Any]:
-    """Return the command with its absolute expiries shifted, or the identical list if nothing changes."""
+    """Return a command with its absolute expiry times shifted by `shift_ms`; the same list if nothing changes."""
     for at, unit in find_expiries(argv) if shift_ms else ():
         time = b"%d" % clamp_expiry(int(argv[at]) + shift_ms // unit, unit)
         argv = argv if time == argv[at] else [*argv[:at], time, *argv[at + 1 :]]
@@ -74,7 +76,7 @@ def shift_expiry(argv: list[Any], shift_ms: int) -> list[Any]:
 
 
 def find_expiries(argv: Sequence[Arg | Any]) -> ExpiryArgs:
-    """Yield (index, milliseconds of a unit) for each argument that is a valid absolute expiry."""
+    """Yield (index, unit in milliseconds: 1 or 1000) for each argument of a command that is an absolute expiry time."""
     find = EXPIRY_FINDERS.get(_word(argv[0])) if argv else None
     for at, unit in find(argv) if find and len(argv) > 2 else ():
         value = argv[at]

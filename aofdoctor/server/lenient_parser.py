@@ -1,8 +1,7 @@
-"""Parse a record with the rules of a server's load loop, which accepts more than the AOF format allows.
+"""Parse an AOF record with the rules of a server's load loop, which accepts more than the AOF format allows.
 
-The server uses fgets, atoi and strtol: junk at the end of a header and headers
-with LF only are accepted, and the two bytes after a payload are not checked.
-Source: loadSingleAppendOnlyFile in aof.c.  The versions differ only in the size
+The server uses fgets, atoi and strtol: junk at the end of a header and headers with LF only are accepted, and the two
+bytes after a payload are not checked.  Source: loadSingleAppendOnlyFile in aof.c.  The versions differ only in the size
 of the line buffer and in the annotations of 7.0.
 """
 
@@ -17,11 +16,11 @@ from aofdoctor.aof.scan import skip_args
 _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})")
 _SHORT_READ = "the file ends inside a record"
 _ARG_PREFIX_SIZE = 64  # bytes of an argument that are kept, enough for a name or a database number
-ALLOCATION_MAX = 1 << 32  # with a larger length, the machine decides between out of memory and a short read
+ALLOCATION_MAX = 1 << 32  # bytes; whether a larger allocation fails depends on the host's memory
 
 
 class ParseResult(Enum):
-    """The possible results of one iteration of the load loop."""
+    """The possible results when a server's load loop tries to read one record of an AOF."""
 
     RECORD = auto()
     ANNOTATION = auto()
@@ -34,9 +33,11 @@ class ParseResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecord:
-    """The result of one iteration; `end` is the offset at which the server reads on.
+    """The result of reading one AOF record as a server does.
 
-    `first_args` holds the beginnings of the first two arguments.
+    `end` is the offset in the file at which the server reads on.
+
+    `first_args` holds the first 64 bytes of the first two arguments.  `reason` says in words what is wrong.
     """
 
     result: ParseResult
@@ -47,12 +48,16 @@ class ParsedRecord:
 
     @property
     def name(self) -> bytes:
-        """The name of the command in lower case; empty if it was not reached."""
+        """The name of the command in lower case; empty if the name could not be read."""
         return self.first_args[0].lower() if self.first_args else b""
 
 
 def parse_leniently(window: ReadWindow, offset: int, line_max: int, annotations: bool) -> ParsedRecord:
-    """Parse the record at `offset`; `line_max` is the size of the line buffer, with its final NUL."""
+    """Parse the AOF record at a file offset as a server does when it loads the file.
+
+    `line_max` is the size of the server's line buffer in bytes, with its final NUL; `annotations`: the server skips
+    lines that begin with #.
+    """
     line = _fgets(window, offset, line_max)
     if not line:
         return ParsedRecord(ParseResult.END, offset)
@@ -111,7 +116,7 @@ def _fgets(window: ReadWindow, offset: int, line_max: int) -> bytes:
 
 
 def _integer(text: bytes) -> int:
-    """Parse a number as strtol does: white space, sign, digits; 0 without digits; limited to a C long."""
+    """Parse a number as C's strtol does: white space, sign, digits; 0 without digits; limited to a C long."""
     match = _INTEGER.match(text.partition(b"\0")[0])
     return max(-(2**63), min(2**63 - 1, int(match[1]))) if match else 0
 

@@ -1,12 +1,10 @@
 """Predict what each server version does with an AOF when it loads it.
 
-Algorithm: all versions read the same records, so one walk serves them all, and
-only the records that at least one of them could reject are examined.  At the
-first damage the versions diverge: each reads on by itself to the end of the
-part, with the rules of its own load loop (lenient_parser.py).
+Algorithm: all versions read the same records, so one walk serves them all, and only the records that at least one of
+them could reject are examined.  At the first damage the versions diverge: each reads on by itself to the end of the
+file, with the rules of its own load loop (lenient_parser.py).
 
-Source: aof.c of the versions in versions.py; tests/corpus compares every verdict
-with the behaviour of real servers.
+Source: aof.c of the versions in versions.py; tests/corpus compares every verdict with the behaviour of real servers.
 """
 
 from array import array
@@ -38,9 +36,9 @@ from aofdoctor.source import Source
 
 @dataclass(slots=True)
 class _VersionState:
-    """The progress of one version; `stop` is None while it is still loading.
+    """How far one server version has come in the simulated load; `stop` is None while it is still loading.
 
-    `lacking` is the refusal of the first command that the version does not have.  The walk goes on behind it, because
+    `lacking` is the refusal of the first command that the version does not have.  The load goes on after it, because
     the server that wrote the command has it.
     """
 
@@ -52,15 +50,13 @@ class _VersionState:
 
 @dataclass(slots=True)
 class Loader:
-    """The judged versions, fed by one walk over the parts in load order.
+    """Simulates how several server versions load an AOF, during one pass over its files in load order.
 
-    The caller passes each part and each tile to both the `tracker` and this
-    object, and asks for verdicts() at the end.  `hidden_flushes` maps (part,
-    offset) to the name of a FLUSHALL or FLUSHDB inside damage that at least one
-    version executes.  `writer_is_newer`: the server that wrote the AOF is newer
-    than all versions, so that an RDB version which none of them reads is expected.
-    All versions have the same `configuration`.
-    `is_dump`: the file is judged as a dump.rdb, not as an AOF.
+    The caller passes each file and each piece of it (commands, RDB, damage) to both the `tracker` and this object, and
+    asks for verdicts() at the end.  `hidden_flushes` maps (file name, offset) to the name of a FLUSHALL or FLUSHDB
+    inside damage that at least one version executes.  `writer_is_newer`: the server that wrote the AOF is newer than
+    all versions, so that an RDB version which none of them reads is expected.  All versions have the same
+    `configuration`.  `is_dump`: the file is judged as a dump.rdb, not as an AOF.
     """
 
     versions: Sequence[ServerVersion]
@@ -84,12 +80,12 @@ class Loader:
     # -- events of the walk --
 
     def begin_part(self, part: str, source: Source, last: bool) -> None:
-        """Begin a part, after the tracker has begun it."""
+        """Begin the next file of the AOF, after the ContextTracker has begun it; `last`: it is the last file."""
         self._part, self._source, self._in_last_part = part, source, last
         self._preamble_end, self._diverged = 0, False
 
     def check_preamble(self, rdb: Preamble) -> None:
-        """Process the RDB preamble of the part: a version that cannot read it refuses."""
+        """Stop the server versions that cannot read the RDB at the start of the current file."""
         self._preamble_end = rdb.span.end
         for state in self._still_loading():
             reason = dump_rejection(state.version, rdb) if self.is_dump else rdb_rejection(state.version, rdb)
@@ -103,7 +99,10 @@ class Loader:
                 self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
-        """Process a record that the tracker has flagged."""
+        """Stop the server versions that reject record `i` of a batch, or note that they lack the command.
+
+        The record is one of those that the ContextTracker has selected for examination.
+        """
         if self._diverged:
             return
         for state in self._still_loading():
@@ -115,7 +114,7 @@ class Loader:
             self._flag()
 
     def read_past_damage(self, damage: Damage) -> None:
-        """Process damage: each version that is still loading reads the rest of the part by itself."""
+        """Let each server version that is still loading read on after damage, by its own rules, to the file's end."""
         if self._diverged:
             return
         self._diverged = True
@@ -130,7 +129,7 @@ class Loader:
                 self._stop(state, stop)
 
     def end_part(self) -> None:
-        """End the part: an open MULTI is a short read."""
+        """End the current file: versions that are still loading truncate it if a MULTI has no EXEC."""
         if self._diverged:
             return
         for state in self._still_loading():
@@ -139,12 +138,12 @@ class Loader:
                 self._stop(state, stop)
 
     def refuse_part(self, part: str, reason: str, offset: int = 0) -> None:
-        """Make every version that is still loading refuse the AOF because of a part, without reading it on."""
+        """Make every server version that is still loading refuse the AOF because of one file, which is not read."""
         for state in self._still_loading():
             self._stop(state, LoadStop(Outcome.REFUSES, part, offset, reason))
 
     def verdicts(self) -> list[Verdict]:
-        """Return the verdicts by version, first with aof-load-truncated yes (the default), then no."""
+        """Return the predictions for each server version, first with aof-load-truncated yes (the default), then no."""
         return [
             verdict
             for state in self.states
@@ -163,11 +162,14 @@ class Loader:
         self._flag()
 
     def _flag(self) -> None:
-        """Flag what a version that is still loading could reject, and no command that it is known to lack."""
+        """Make the ContextTracker return the records that a version which is still loading could reject.
+
+        Commands that are already known to be lacking in a version are left out.
+        """
         flag_rejected(self.tracker, [state.version for state in self._still_loading()], self._lacked_ids)
 
     def _is_lacked(self, command_id: int) -> bool:
-        """Whether an unflagged command can be rejected only because a version does not have it."""
+        """Whether a command with a usual number of arguments can only be rejected by versions that do not have it."""
         command = command_table().get(command_id)
         return command_id == UNKNOWN or (command is not None and not has_subcommands(command))
 
@@ -187,7 +189,10 @@ class Loader:
         return self._reject(state, record.start, command_rejection(version, command, batch.argc[i], head))
 
     def _reject(self, state: _VersionState, offset: int, rejection: Rejection | None) -> LoadStop | None:
-        """Return the stop for a rejected command; a command that the version lacks is noted, and the walk goes on."""
+        """Return how a version stops at a command that it rejects, or None if it accepts or only lacks the command.
+
+        A lacking command is noted, and the simulated load goes on.
+        """
         if rejection is None:
             return None
         stop = LoadStop(rejection.outcome, self._part, offset, rejection.reason)
@@ -205,7 +210,10 @@ class Loader:
     def _short_read(
         self, version: ServerVersion, state: "array[int]", offset: int, reason: str, in_record: bool
     ) -> LoadStop:
-        """Return the stop for a short read at `offset`, with the size after truncation and its hazards."""
+        """Return how a version stops when a file ends too early, with the size after truncation and the harm this does.
+
+        `offset` is the place of the unfinished record or MULTI; `in_record`: the file ends inside a record.
+        """
         open_multi = state[ContextField.TX] > 0
         reverts_multi = open_multi and (
             version.reverts_multi == "always" or (version.reverts_multi == "eof" and not in_record)
@@ -223,7 +231,7 @@ class Loader:
         return LoadStop(Outcome.TRUNCATES, self._part, offset, reason, cut, tuple(hazards))
 
     def _format_error(self, version: ServerVersion, state: "array[int]", offset: int, reason: str) -> LoadStop:
-        """Return the stop for bytes that are no record, and what aof-load-corrupt-tail-max-size does to them."""
+        """Return how a version stops at bytes that are no record, with the cut by aof-load-corrupt-tail-max-size."""
         stop = LoadStop(Outcome.REFUSES, self._part, offset, reason)
         size = self._source.size if self._source else None
         if not version.has_corrupt_tail_option or size is None:
@@ -239,7 +247,7 @@ class Loader:
         return replace(stop, hazards=tuple(hazards), corrupt_tail_cut=cut, corrupt_tail_size=size - cut)
 
     def _database_rejection(self, rdb: Preamble) -> str:
-        """Return the reason to refuse an RDB with keys in a database that does not exist; empty if it has none."""
+        """Return why the configuration does not allow an RDB with keys in a database that does not exist; else ""."""
         limit = self.configuration.selectable_databases
         highest = max(rdb.key_counts.dbs, default=0) if rdb.key_counts else 0
         if highest < limit:
@@ -248,13 +256,13 @@ class Loader:
         return f"the RDB has keys in database {highest}, which {setting} does not have"
 
     def crash(self, versions: frozenset[str], offset: int, reason: str) -> None:
-        """Stop versions that are still loading, because a record at `offset` of the part crashes them."""
+        """Stop the named server versions, because the record at an offset of the current file crashes them."""
         for state in self._still_loading() if not self._diverged else ():
             if state.version.name in versions:
                 self._stop(state, LoadStop(Outcome.UNDEFINED, self._part, offset, reason))
 
     def _read_on(self, state: _VersionState, offset: int) -> LoadStop | None:
-        """Read from `offset` to the end of the part with the rules of the version's load loop."""
+        """Read the file from an offset to its end as a server version does, and return where it stops, or None."""
         assert self._source is not None
         version, tracker, window = state.version, ContextTracker(), ReadWindow(self._source)
         tracker.state[:] = self.tracker.state
@@ -275,9 +283,9 @@ class Loader:
     def _check_record_strictly(
         self, state: _VersionState, state_fields: "array[int]", batch: RecordBatch, i: int
     ) -> LoadStop | None:
-        """Check a record after damage, where an annotation longer than the line buffer stops the load.
+        """Check a record after damage, where an annotation longer than the server's line buffer stops the load.
 
-        The server would read its rest as a new line, which is not a record.
+        The server would read the rest of the annotation as a new line, which is not a record.
         """
         if batch.ids[i] == ANNOTATION and batch.record_span(i).size >= state.version.header_max:
             place = batch.record_span(i).start
@@ -324,7 +332,10 @@ def _find_command(parsed: ParsedRecord) -> CommandSpec | None:
 
 
 def _apply_command(state: "array[int]", command: CommandSpec | None, parsed: ParsedRecord, offset: int) -> None:
-    """Apply a command outside of the tracker to its state, as in context/tracker.h."""
+    """Update the context (database, transaction, offsets) with a command that the tracker cannot read, after damage.
+
+    `state` is that of a ContextTracker; the rules are those of context/tracker.h.
+    """
     name = command.name if command else ""
     if name == "multi":
         state[ContextField.BEFORE_MULTI] = state[ContextField.COMMAND_END]

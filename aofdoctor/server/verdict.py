@@ -1,4 +1,4 @@
-"""Verdicts: what a server version does with an AOF, and the hazards of its own repair."""
+"""Verdicts: predictions of what a server version does with an AOF, and of the harm that its own truncation does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from aofdoctor.server.versions import ServerVersion
 
 
 class Outcome(StrEnum):
-    """The result of a server's attempt to load an AOF; the value is the word in JSON."""
+    """What happens when a server loads an AOF: it loads all, truncates, refuses ...; the value is the word in JSON."""
 
     LOADS = "loads"
     TRUNCATES = "truncates"
@@ -24,16 +24,16 @@ class TruncationHazard(StrEnum):
 
     OPEN_MULTI_SWALLOWS = "open-multi-swallows"  # a MULTI stays open: every later write is queued in it
     CUT_LOSES_PREAMBLE = "cut-loses-preamble"  # the file is truncated to 0, and the RDB preamble is lost
-    CUT_NOT_LAST = "cut-not-last"  # a part before the last is truncated: the next start loads with a gap
+    CUT_NOT_LAST = "cut-not-last"  # a file before the last is truncated: the next start loads with a gap
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The prediction for one server version and one value of aof-load-truncated.
+    """The prediction of how a server version loads an AOF, for one value of aof-load-truncated.
 
-    `offset` in `part` is the size after truncation, or the place of the refusal.  If the version only lacks a command
-    or an RDB version, `with_support` is the prediction for a server that has it, for example from a module.
-    `corrupt_tail_cut` is the size to which aof-load-corrupt-tail-max-size would cut `part`, if it could.
+    `offset` is the size of the file `part` after truncation, or the offset in it of the refusal.  If the version only
+    lacks a command or an RDB version, `with_support` is the prediction for a server that has it, for example from a
+    module.  `corrupt_tail_cut` is the size to which aof-load-corrupt-tail-max-size would cut `part`, if it could.
     """
 
     server: str
@@ -49,10 +49,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class LoadStop:
-    """Why a server version stops loading a part, at `offset`.
+    """Why a server version stops loading an AOF file, at `offset` in the file `part`.
 
-    `cut` is set for a short read: the size to which the server truncates the part.  `corrupt_tail_cut` is set for a
-    format error in a version that has aof-load-corrupt-tail-max-size: the size to which the option truncates the part,
+    `cut` is set if the file ends too early: the size to which the server truncates it.  `corrupt_tail_cut` is set for a
+    format error in a version that has aof-load-corrupt-tail-max-size: the size to which the option truncates the file,
     if the `corrupt_tail_size` bytes that it removes are fewer than its value.
     """
 
@@ -69,10 +69,11 @@ class LoadStop:
 def verdicts(
     version: ServerVersion, stop: LoadStop | None, last: bool, lacking: LoadStop | None = None, corrupt_tail: int = 0
 ) -> Iterator[Verdict]:
-    """Yield the verdict for aof-load-truncated yes (the default), then no.
+    """Yield the prediction for a server version with aof-load-truncated yes (the default), then with no.
 
-    `last`: it stopped in the last part.  `lacking` is the refusal of the first command that the version lacks, which
-    comes before `stop`.  `corrupt_tail` is the value of aof-load-corrupt-tail-max-size.
+    `stop` is where the version stops loading, None if it loads everything; `last`: that is in the last file.  `lacking`
+    is the refusal of the first command that the version lacks, which comes before `stop`.  `corrupt_tail` is the value
+    of aof-load-corrupt-tail-max-size.
     """
     for option in (True, False) if version.has_load_truncated else (False,):
         verdict = (
@@ -90,7 +91,7 @@ def _verdict(server: str, load_truncated: bool, stop: LoadStop, last: bool, corr
                 server, load_truncated, stop.outcome, stop.part, stop.offset, stop.reason,
                 corrupt_tail_cut=stop.corrupt_tail_cut,
             )  # fmt: skip
-        # aof-load-truncated has no say here.
+        # With the option, the server truncates whatever the value of aof-load-truncated is.
         cutting_stop = replace(stop, cut=stop.corrupt_tail_cut, corrupt_tail_cut=None)
         return replace(_verdict(server, True, cutting_stop, last), load_truncated=load_truncated)
     if stop.cut is None:

@@ -1,9 +1,8 @@
 """The server versions that can be judged or converted for: one row each, with everything that differs between them.
 
-To add a version, add a row to VERSIONS and a column to commands.json
-(tests/tools/make_commands.py).  Sources: aof.c (loadAppendOnlyFile,
-loadSingleAppendOnlyFile), rdb.c and rdb.h of the versions named, and the
-behaviour of real servers (tests/corpus compares).
+To add a version, add a row to VERSIONS and a column to commands.json (tests/tools/make_commands.py).  Sources: aof.c
+(loadAppendOnlyFile, loadSingleAppendOnlyFile), rdb.c and rdb.h of the versions named, and the behaviour of real servers
+(tests/corpus compares).
 """
 
 import re
@@ -16,20 +15,17 @@ from aofdoctor.server.command_table import command_table
 
 @dataclass(frozen=True, slots=True)
 class ServerVersion:
-    """What the servers of one release line, such as Redis 7.0, can load and write.
+    """The properties of one release line, such as Redis 7.0: what its servers can load and write.
 
-    `rdb_written` is the (dialect, version) of the RDBs that it saves.
-    `rdb_versions` holds, by dialect, the newest RDB version that it reads as a
-    base file or preamble; it is empty before 4.0.  `capabilities` are the
-    commands that an export for it can use.  `command_set` names its column in
-    commands.json.  `reads_manifest`: it loads multi-part AOFs.
-    `skips_annotations`: it skips lines that begin with #.  `header_max` is the
-    size of its line buffer in bytes, with the final NUL.  `has_load_truncated`:
-    it has the option aof-load-truncated.  `reverts_multi` says when it truncates
-    an AOF before an open MULTI: "never", at an "eof" between records, or
-    "always".  `keeps_preamble`: a truncation right after the RDB keeps the RDB.
+    `rdb_written` is the (dialect, version) of the RDBs that the servers save; the dialect is redis or valkey.
+    `rdb_versions` holds, by dialect, the newest RDB version that they read as a base file or preamble; it is empty
+    before 4.0.  `capabilities` are the commands that an RDB exported for them can use.  `command_set` names the column
+    in commands.json.  `reads_manifest`: they load multi-part AOFs.  `skips_annotations`: they skip lines that begin
+    with #. `header_max` is the size of their line buffer in bytes, with the final NUL. `has_load_truncated`: they have
+    the option aof-load-truncated.  `reverts_multi` says when they truncate an AOF before an open MULTI: "never", at an
+    "eof" between records, or "always".  `keeps_preamble`: a truncation right after the RDB keeps the RDB.
     `checks_arity`: a wrong number of arguments is an error, not a crash.  `is_announced`: there is no release yet, and
-    the row holds what its developers have announced; it is judged only on request.
+    the row holds what the developers have announced; it is judged only on request.
     """
 
     name: str
@@ -48,32 +44,32 @@ class ServerVersion:
 
     @property
     def title(self) -> str:
-        """The name for people: Redis 7.0."""
+        """The name of the version for people: Redis 7.0."""
         product, _, version = self.name.partition("-")
         return f"{product.capitalize()} {version}"
 
     @property
     def newest_rdb_type(self) -> int:
-        """The highest value type number in the RDBs that it saves."""
+        """The highest value type number in the RDBs that this version saves."""
         return newest_type(*self.rdb_written)
 
     def has_command(self, name: str) -> bool:
-        """True if it has a command, by its lower-case name."""
+        """Whether this version has a command, by its lower-case name."""
         command = command_table().find_by_name(name)
         return command is not None and command.arity[table_column(self)] != 0
 
     @property
     def has_corrupt_tail_option(self) -> bool:
-        """True if it has aof-load-corrupt-tail-max-size: Redis 8.4 and later."""
+        """Whether this version has the option aof-load-corrupt-tail-max-size: Redis 8.4 and later."""
         return self.name.startswith("redis") and version_number(self.name) >= (8, 4)
 
     def newest_rdb(self, dialect: str) -> int:
-        """Return the newest RDB version of a dialect that it reads; 0 if none."""
+        """Return the newest RDB version of a dialect (redis or valkey) that this server version reads; 0 if none."""
         return dict(self.rdb_versions).get(dialect, 0)
 
 
 def _without_preamble(name: str, rdb: int, has_load_truncated: bool = True, command_set: str = "") -> ServerVersion:
-    """Build the row of a version before 4.0, to which an RDB at the head of an AOF is a format error."""
+    """Build the row of a Redis version before 4.0, to which an RDB at the start of an AOF is a format error."""
     return ServerVersion(
         name, ("redis", rdb), (), Capabilities(), command_set, reads_manifest=False, skips_annotations=False,
         header_max=128, has_load_truncated=has_load_truncated, reverts_multi="never",
@@ -81,7 +77,7 @@ def _without_preamble(name: str, rdb: int, has_load_truncated: bool = True, comm
 
 
 def _single_file(name: str, rdb: int, capabilities: Capabilities) -> ServerVersion:
-    """Build the row of a version from 4.0 to 6.2: one file, which may begin with an RDB."""
+    """Build the row of a Redis version from 4.0 to 6.2, with an AOF of one file that may begin with an RDB."""
     return ServerVersion(
         name, ("redis", rdb), (("redis", rdb),), capabilities,
         reads_manifest=False, skips_annotations=False, header_max=128,
@@ -89,7 +85,7 @@ def _single_file(name: str, rdb: int, capabilities: Capabilities) -> ServerVersi
 
 
 def _multi_part(name: str, rdb: int, capabilities: Capabilities) -> ServerVersion:
-    """Build the row of a version since 7.0: a manifest, annotations, a larger line buffer."""
+    """Build the row of a version since Redis 7.0: multi-part AOFs, annotations, a larger line buffer."""
     return ServerVersion(name, ("redis", rdb), (("redis", rdb),), capabilities)
 
 
@@ -142,17 +138,20 @@ DEFAULT_VERSIONS = ("redis-8.10", "valkey-9.1")
 
 
 def command_sets() -> tuple[str, ...]:
-    """Return the names of the columns of commands.json, in their order."""
+    """Return the names of the columns of commands.json in order: the versions with a command table of their own."""
     return tuple(dict.fromkeys(version.command_set or version.name for version in VERSIONS.values()))
 
 
 def table_column(version: ServerVersion) -> int:
-    """Return the index of a version in the lists of commands.json."""
+    """Return the index of a server version in the per-version lists of commands.json."""
     return command_table().versions.index(version.command_set or version.name)
 
 
 def versions_reading_rdb(dialect: str, rdb_version: int) -> list[ServerVersion]:
-    """Return the released versions that read such an RDB as a base file or preamble; if none, the announced ones."""
+    """Return the released server versions that read an RDB of this version as a base file or preamble.
+
+    `dialect` is redis or valkey.  If no released version reads it, the announced ones that do are returned.
+    """
     reading = [version for version in VERSIONS.values() if 0 < rdb_version <= version.newest_rdb(dialect)]
     return [version for version in reading if not version.is_announced] or reading
 
@@ -168,7 +167,10 @@ def rdb_writer(aux: dict[bytes, bytes]) -> tuple[str, str]:
 
 
 def writer_magic(aux: dict[bytes, bytes]) -> bytes:
-    """Return the magic that the writer named in the AUX fields uses; empty if it is not a version of VERSIONS."""
+    """Return the RDB magic (REDIS0011, VALKEY080) that the server named in an RDB's AUX fields writes.
+
+    It is empty if that server is not a version of VERSIONS.
+    """
     title, _ = rdb_writer(aux)
     for version in VERSIONS.values():
         if version.rdb_versions and re.match(rf"{re.escape(version.title)}(\.|\Z)", title):
@@ -178,14 +180,14 @@ def writer_magic(aux: dict[bytes, bytes]) -> bytes:
 
 
 def nearest_version(product: str, major: int, minor: int) -> str:
-    """Return the name of the released version that represents a release: the same, the next newer, or the newest."""
+    """Return the name in VERSIONS that stands for a release: the same, the next newer, or the newest."""
     numbers = _releases_by_number(product)
     newer = [number for number in sorted(numbers) if number >= (major, minor)]
     return numbers[newer[0]] if newer else newest_version(product)
 
 
 def newest_version(product: str) -> str:
-    """Return the name of the newest released version of a product, redis or valkey."""
+    """Return the name in VERSIONS of the newest released version of a product, redis or valkey."""
     numbers = _releases_by_number(product)
     return numbers[max(numbers)]
 
@@ -205,6 +207,6 @@ def _releases_by_number(product: str) -> dict[tuple[int, int], str]:
 
 
 def version_number(name: str) -> tuple[int, int]:
-    """Return the (major, minor) of a name in VERSIONS."""
+    """Return (major, minor) of a name in VERSIONS such as redis-7.2."""
     major, _, minor = name.partition("-")[2].partition(".")
     return int(major), int(minor)

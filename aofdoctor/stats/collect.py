@@ -52,8 +52,8 @@ class StatsOptions:
     """What the statistics of an AOF count, and how finely.
 
     `keys`: also count by key and by key prefix.  A prefix ends at the delimiter number `depth` of the key's name.
-    `every` is the width of the time buckets in seconds; None chooses it.  `exact`: count the key of every write instead
-    of a sample.
+    `every` is the width of the rows over time in seconds; with None it is chosen.  `exact`: count the key of every
+    write instead of a sample.
     """
 
     keys: bool = True
@@ -64,7 +64,10 @@ class StatsOptions:
 
 
 class CommandCounts(NamedTuple):
-    """Counts of the commands with one name, database or key prefix, and their bytes; `name` is None if unknown."""
+    """The number of commands with one name, in one database or with one key prefix, and their bytes.
+
+    `name` is the command name, database or prefix, None if unknown.
+    """
 
     name: str | int | bytes | None
     commands: int
@@ -91,8 +94,8 @@ class LargeRecord(NamedTuple):
 class HeavyHitter:
     """A key of an AOF with many bytes or many commands written to it; `count` is in bytes or commands.
 
-    The true value is between `count - overcount` and `count`, and each bound has an error of `deviation`: two standard
-    deviations of the sample, 0 without sampling.  `key` holds the first bytes of the name, `length` is its size.
+    The true value is between `count - overcount` and `count`.  With sampling, each of these bounds has an error of
+    `deviation` (two standard deviations), otherwise 0.  `key` holds the first bytes of the name, `length` is its size.
     """
 
     key: bytes
@@ -107,8 +110,8 @@ class HeavyHitter:
 class KeyStats:
     """Commands of an AOF by prefix of their first key, and the keys that are written most, by bytes and by commands.
 
-    `exact`: nothing is estimated.  Otherwise, no key outside the lists has more than `max_other_bytes` bytes or
-    `max_other_writes` writes.
+    `exact`: nothing is estimated.  Otherwise, no key outside the lists `by_bytes` and `by_writes` has more than
+    `max_other_bytes` bytes or `max_other_writes` commands written to it.
     """
 
     by_prefix: list[CommandCounts]
@@ -122,9 +125,9 @@ class KeyStats:
 
 @dataclass(slots=True)
 class Stats:
-    """The statistics of an AOF: fields from `selected` on cover the selected commands, those before it all of it.
+    """The statistics of an AOF: fields from `selected` on count the selected commands, those before it all of the AOF.
 
-    Sizes are in bytes, times in unix seconds.
+    `rdb_bytes` are the bytes of RDBs, `damage_bytes` those of damage.  Sizes are in bytes, times in unix seconds.
     """
 
     aof: AOF
@@ -157,13 +160,14 @@ def collect_stats(
 ) -> Stats:
     """Read all files of an AOF once and count its commands and keys; `progress` is called with the bytes read so far.
 
-    `window` (bytes) and `room` (commands and annotations) limit a batch; the result does not depend on them.
+    `window` (bytes) and `room` (commands and annotations) limit how much is read at once; the result does not depend on
+    them.
     """
     return _StatsCollector(aof, selection, options, progress, window, room).run()
 
 
 class _StatsCollector:
-    """The state of one `collect_stats` call: reads all files of an AOF and feeds all counters."""
+    """Reads all files of an AOF once and feeds all counters: the state of one `collect_stats` call."""
 
     def __init__(
         self,
@@ -262,7 +266,7 @@ class _StatsCollector:
             self.progress(log_offset + batch.edges[batch.count])
 
     def _offer_record(self, part: str, batch: RecordBatch, i: int) -> None:
-        """Offer command `i` of a batch to the list of the largest commands."""
+        """Add command `i` of a batch to the list of the largest commands, if it is large enough."""
 
         def make_record() -> LargeRecord:
             name, key = next(batch.args(i)), first_key(batch, i)
@@ -282,7 +286,10 @@ class _StatsCollector:
         self.largest.offer(batch.record_span(i).size, make_record)
 
     def _count_keys(self, batch: RecordBatch, index_array: "array[int] | None") -> None:
-        """Count the first keys of the commands of a batch; an oversized command's key is read from the file."""
+        """Count the first keys of the commands of a batch.
+
+        A command too large for memory has its key read from the file.
+        """
         if not batch.oversized:
             self.key_counters.count_batch(batch, self.tracker.db, index_array)
             return
@@ -297,7 +304,10 @@ class _StatsCollector:
     # -- results --
 
     def _command_rows(self, by_id: list[tuple[int, int]]) -> list[CommandCounts]:
-        """Turn counts by command id into a row per command name, with rows for names that no known server has."""
+        """Turn the counts by command id into one row per command name.
+
+        Commands that no known server has get a row per name, or one row together if keys are not counted.
+        """
         rows = [
             CommandCounts(command_table().commands[number - 2].name, *row)
             for number, row in enumerate(by_id)
@@ -321,14 +331,14 @@ class _StatsCollector:
 
 
 def _database_label(at: int) -> int | str | None:
-    """Return what a database row of the counters stands for: a number, None for the unknown database, or `others`."""
+    """Return the label for an index in the counts by database: a number, None for the unknown database, or `others`."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else "others"
 
 
 def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
-    """Sort rows of counts by number of commands, then by bytes, the largest first."""
+    """Sort CommandCounts rows by number of commands, then by bytes, the largest first."""
     return sorted(rows, key=lambda row: (-row.commands, -row.bytes, str(row.name)))
 
 
@@ -336,7 +346,7 @@ def rank_rows(rows: list[CommandCounts]) -> list[CommandCounts]:
 
 
 def key_stats(counters: KeyCounters) -> KeyStats:
-    """Assemble the results by prefix and by key from the key counters."""
+    """Assemble the statistics by key prefix and by key from the counters."""
     rows, others = counters.prefixes, counters.other_prefixes
     by_bytes, by_writes = counters.by_bytes, counters.by_writes
     max_others = counters.max_other_bytes, counters.max_other_writes
@@ -352,7 +362,10 @@ def _prefix_row(row: NameRow) -> CommandCounts:
 
 
 def _heavy_hitters(rows: list[HeavyHitterRow]) -> list[HeavyHitter]:
-    """Return the KEYS_KEPT keys with the highest certain count (`count - overcount`), the highest first."""
+    """Return the 100 keys with the highest guaranteed counts (of bytes or of commands), the highest first.
+
+    The guaranteed count of a key is `count - overcount`.
+    """
     best = nsmallest(KEYS_KEPT, rows, key=lambda row: (row[4] - row[3], -row[3], row[0], row[2]))
     return [
         HeavyHitter(key, length, none_if_unknown(db), count, error, round(2 * spread**0.5))

@@ -1,6 +1,6 @@
-"""Build printable histograms of commands over time or file offset, and find bursts in them.
+"""Build printable histograms of an AOF's commands over time or file offset, and find bursts in them.
 
-The counters supply fine buckets; this module merges neighbouring ones until at most MAX_ROWS are left.  It does not
+The counters supply narrow buckets; this module merges neighbouring ones until at most MAX_ROWS are left.  It does not
 know what the counted commands are.
 """
 
@@ -24,10 +24,10 @@ _BUCKETS_MIN = 16  # With fewer buckets, no bursts are searched.
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Commands and bytes of an AOF in buckets of equal width, by time or by position, as `kind` says.
+    """Commands and bytes of an AOF in buckets of equal width, by time or by offset (`kind`: time or position).
 
-    `rows` are (start of the bucket, commands, bytes); starts and `width` are in seconds (time) or bytes (position).
-    `untimed` is (commands, bytes) of the commands without a time.
+    `rows` are (start of the bucket, commands, bytes).  Starts and `width` are in seconds, or in bytes counted over all
+    files.  `untimed` is (commands, bytes) of the commands without a time.
     """
 
     kind: str
@@ -38,10 +38,10 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """A range of time or of the AOF with far more commands of one kind than usual.
+    """A range of time, or of offsets in the AOF, with far more commands of one kind than usual.
 
-    It has `count` commands, where a usual bucket has `baseline`.  `log_offset` is the offset of the first of them,
-    counted over all files of the AOF.  `start` and `width` are the range, in seconds or bytes.
+    It has `count` commands, where a usual bucket of the histogram has `baseline`.  `log_offset` is the offset of the
+    first of them, counted over all files of the AOF.  `start` and `width` are the range, in seconds or bytes.
     """
 
     count: int
@@ -52,7 +52,7 @@ class Burst:
 
 
 def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], keep_width: bool = False) -> Histogram:
-    """Build a histogram over time from fine buckets, merging neighbours until at most MAX_ROWS are left.
+    """Build a histogram of commands over time from narrow buckets, merging neighbours to at most MAX_ROWS rows.
 
     The width is a product of the first WIDTH_FACTORS, in seconds; with `keep_width` the buckets are not merged.
     `untimed` is (commands, bytes) without a time.
@@ -70,7 +70,7 @@ def time_histogram(bucket_row: BucketRow, untimed: tuple[int, int], keep_width: 
 
 
 def position_histogram(bucket_row: BucketRow) -> Histogram:
-    """Build a histogram over the AOF's offsets from fine buckets, merging neighbours to at most MAX_ROWS equal rows."""
+    """Build a histogram of commands over the AOF's offsets from narrow buckets, merged to at most MAX_ROWS rows."""
     width, buckets = bucket_row
     factor = 1
     while buckets and buckets[-1][0] // factor - buckets[0][0] // factor >= MAX_ROWS:
@@ -108,9 +108,10 @@ def find_bursts(bucket_row: BucketRow, kind: int) -> list[Burst]:
 
 
 def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[Burst]:
-    """Yield the runs of buckets that each have at least _BURST_MIN commands and _BURST_RATE times the baseline.
+    """Yield the bursts in a histogram of commands: ranges of buckets with far more commands than usual.
 
-    `cells` are (bucket number, commands, log offset of the first or -1).
+    Each bucket of a burst has at least _BURST_MIN commands and _BURST_RATE times the usual number, the baseline.
+    `cells` are the buckets: (bucket number, commands, offset of the first command over all files or -1).
     """
     counts = sorted(count for _, count, _ in cells)
     lower = counts[: int(len(counts) * _BASELINE_SHARE)]
@@ -122,8 +123,8 @@ def _bursts_at_width(cells: list[tuple[int, int, int]], width: int) -> Iterator[
 
 
 def _merge_cells(number: int, cells: list[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """Merge neighbouring buckets into one with bucket number `number`.
+    """Merge neighbouring buckets of a histogram into one with the bucket number `number`.
 
-    A bucket is (number, commands, log offset of the first command or -1).
+    A bucket is (number, commands, offset of the first command over all files or -1).
     """
     return number, sum(cell[1] for cell in cells), min((cell[2] for cell in cells if cell[2] >= 0), default=-1)

@@ -1,4 +1,4 @@
-"""Count the keys of RDB base files by type, database and prefix, those with a TTL, and list the largest.
+"""Count the keys in the RDBs of an AOF by type, database and prefix, those with a TTL, and list the largest keys.
 
 A selection applies to keys as it does for `log --base`.  The keys are read in a second pass over the RDB, which a pipe
 does not allow: for a pipe, only the key counts of the first pass are available.
@@ -71,8 +71,8 @@ class BaseStats:
     largest: list[LargeKey] = field(default_factory=list)
 
 
-_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # Bytes read at once for names: where values are small, and where large.
-_SPARSE_SIZE = 1 << 14  # Bytes from a name to the next key, from which the small window is used.
+_WINDOW, _SMALL_WINDOW = 1 << 18, 1 << 9  # bytes read at once for key names: where values are small, where large
+_SPARSE_SIZE = 1 << 14  # bytes from a name to the next key from which on _SMALL_WINDOW is used
 
 
 class BaseStatsCollector:
@@ -114,7 +114,7 @@ class BaseStatsCollector:
     def _add_batch(
         self, part: str, counters: RdbKeyCounters, batch: ItemBatch, key_selection: BaseKeySelection
     ) -> None:
-        """Count every key of a batch, reading the names from the file a block at a time.
+        """Count every key of a batch of RDB keys, reading the names from the file a block at a time.
 
         The counters stop at the first key with a name that is not completely in the block.  If the block already begins
         at that name, the name is too long for it, and the key is counted alone.
@@ -159,7 +159,7 @@ class BaseStatsCollector:
     # -- results --
 
     def result(self) -> BaseStats | None:
-        """Return the statistics of all keys added, or None if the AOF contains no RDB."""
+        """Return the statistics of all RDB keys added, or None if the AOF contains no RDB."""
         if not self.rdb_count:
             return None
         types, dbs, prefixes = _CountsByName(_zero_counts), _CountsByName(_zero_counts), _CountsByName(_zero_counts)
@@ -213,7 +213,7 @@ def _add_key_counts(types: _CountsByName, dbs: _CountsByName, rdb: Preamble) -> 
 
 
 def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) -> list[RdbKeyRow]:
-    """Turn counts into rows, the most bytes first, then the most keys.
+    """Turn the key counts by type, database or prefix into rows, the most bytes first, then the most keys.
 
     Without `sized` the bytes are None, without `ttl` the keys with a TTL.
     """
@@ -222,7 +222,7 @@ def _ranked_rows(counts: _CountsByName, sized: bool = True, ttl: bool = True) ->
 
 
 def _database_number(at: int) -> int | None:
-    """Return what a database row of the counters stands for: a number, None for the unknown database, or OTHER_DBS."""
+    """Return the label for an index in the key counts by database: a number, None for the unknown one, or OTHER_DBS."""
     if at < TRACKED_DBS:
         return at
     return None if at == UNKNOWN_DB_ROW else OTHER_DBS

@@ -31,7 +31,7 @@ _BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
 
 @dataclass(slots=True)
 class _EventSummary:
-    """The number of suspicious events of one kind, and the file, place and command name of the first."""
+    """The number of suspicious events of one kind, and the file, byte range and command name of the first."""
 
     part: str
     span: Span
@@ -41,7 +41,7 @@ class _EventSummary:
 
 @dataclass(slots=True)
 class SuspiciousEvents:
-    """Collects suspicious events while an AOF is read, from the commands that the ContextTracker flags."""
+    """Collects suspicious events while an AOF is read, from the commands that the ContextTracker selects."""
 
     aof: AOF
     tracker: ContextTracker
@@ -73,10 +73,10 @@ class SuspiciousEvents:
         self.flushes.add_damage(self._part_index)
 
     def add_batch(self, batch: RecordBatch, flagged: Iterable[int], commands_before: int) -> None:
-        """Add the suspicious events among the commands of a batch that the tracker has flagged.
+        """Add the suspicious events among the commands of a batch with the indexes `flagged`.
 
-        `flagged` are the indexes of these commands, `commands_before` is the number of commands in the AOF before the
-        batch.
+        These are the commands that the ContextTracker has selected for examination.  `commands_before` is the number of
+        commands in the AOF before the batch.
         """
         self.flushes.add_batch(self._part_index, self._part, batch, flagged, self.tracker, commands_before)
         for i in flagged:
@@ -112,7 +112,7 @@ class SuspiciousEvents:
         ]
 
     def _log_command(self, part: str, offset: int, options: str = "") -> str:
-        """Return the shell command `aofdoctor log` that shows the AOF from an offset in a file on."""
+        """Return the command `aofdoctor log ...` that shows the AOF from an offset of the file `part` on."""
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
         return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_quote(place)}"

@@ -1,4 +1,4 @@
-"""Keep the N largest items in fixed memory, with a heap; of equal items, the earlier ones are kept."""
+"""Keep the N largest items of a stream in fixed memory, with a heap; of equal items, the earlier ones are kept."""
 
 from collections.abc import Callable, Sequence
 from heapq import heappush, heapreplace, nsmallest
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class TopN(Generic[T]):
-    """The largest `capacity` of all items that were offered; only sizes above `threshold` can still be accepted."""
+    """Keeps the largest `capacity` of all items offered; only items larger than `threshold` can still be accepted."""
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self.capacity, self.threshold = capacity, 0
@@ -18,7 +18,7 @@ class TopN(Generic[T]):
         self._accepted = 0
 
     def offer(self, size: int, make: Callable[[], T]) -> None:
-        """Keep an item if `size` is among the largest so far; `make` creates the item, and is only called then."""
+        """Keep an item if its size is among the largest so far; `make` creates the item, and is only called then."""
         if size <= self.threshold:
             return
         self._accepted += 1
@@ -32,7 +32,7 @@ class TopN(Generic[T]):
     def candidates(self, items: Sequence[int], size: Callable[[int], int]) -> Sequence[int]:
         """Return those of `items` that are worth offering: all, or only the largest `capacity`, in their order.
 
-        `size` returns the size of an item.
+        The items are numbers, such as indexes in a batch; `size` returns the size of an item.
         """
         if len(items) <= self.capacity:
             return items

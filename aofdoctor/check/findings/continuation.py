@@ -9,7 +9,7 @@ from aofdoctor.log.restarts.continued_parts import continuations
 
 
 def _split_records(report: Report) -> Iterator[Finding]:
-    """Yield a finding per part that continues the one before it; the two pieces prove that they fit."""
+    """Yield a finding per file that begins with the rest of the last record or transaction of the file before it."""
     for first, second, found in continuations([(part.part, part.damage) for part in report.parts]):
         part, later = report.parts[first].part.name, report.parts[second].part.name
         place = f"{text.display_path(part)}@{found.head.start}"

@@ -1,4 +1,4 @@
-"""Findings about bytes: damage, hazards of a server's own truncation at load, and odd records."""
+"""Findings about damaged bytes, about harm that a server's own truncation at load would do, and about odd records."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from aofdoctor.server.verdict import TruncationHazard
 
 
 def _damage(report: Report) -> Iterator[Finding]:
-    """Yield a finding per damage, with its range and a hint for repair."""
+    """Yield a finding per damage in the files of the AOF, with its byte range and a hint for repair."""
     for part in report.parts:
         for damage in part.damage:
             severity = Severity.NOTE if damage.kind is DamageKind.IN_FLIGHT else Severity.DAMAGE
@@ -56,7 +56,10 @@ def _repair_hint(part: PartReport, damage: Damage) -> str:
 
 
 def _damaged_keys(report: Report) -> Iterator[Finding]:
-    """Yield a finding per named key of a damaged RDB; those of an intact one are damage of their part."""
+    """Yield a finding per key of a damaged RDB that no server loads, if the key has a readable name.
+
+    The keys of an otherwise intact RDB that no server loads are reported by `_damage`.
+    """
     for part in report.parts:
         contents, rdb = part.rdb_contents, part.preamble
         if contents is None or rdb is None or rdb.is_intact:
@@ -84,7 +87,7 @@ _HAZARD_MESSAGES = {
 
 
 def _truncation_hazards(report: Report) -> Iterator[Finding]:
-    """Yield a finding per hazard, for the server versions that would cause it at load."""
+    """Yield a finding per way in which truncation at load would do harm, with the server versions that would do so."""
     for hazard, sentence in _HAZARD_MESSAGES.items():
         verdicts = [v for v in (v.with_support or v for v in report.verdicts) if hazard in v.hazards]
         if verdicts:
@@ -113,7 +116,7 @@ _ODDITIES = {
 
 
 def _oddities(report: Report) -> Iterator[Finding]:
-    """Yield a finding per kind of odd record, with the number of such records."""
+    """Yield a finding per kind of odd record (such as a nested MULTI), with the number of such records."""
     for code, oddity in report.oddities.items():
         severity, sentence = _ODDITIES[code]
         times = f", {oddity.count:,} times, the first" if oddity.count > 1 else ""

@@ -1,4 +1,4 @@
-"""Findings about deletions of many keys with one prefix, with the command that takes them back."""
+"""Findings about DEL and UNLINK of many keys with one prefix, with the command that takes them back."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _LISTED_MAX = 20
 
 
 def _mass_deletions(report: Report) -> Iterator[Finding]:
-    """Yield a finding per prefix of which many keys were deleted."""
+    """Yield a finding per key prefix of which at least 100 keys were deleted."""
     if report.deletions is None:
         return
     at_least = "at least " if report.deletions.unread else ""
@@ -70,7 +70,7 @@ def _database(deletions: PrefixDeletions) -> str:
 
 
 def _strip_command(report: Report, deletions: PrefixDeletions) -> str:
-    """The command that strips the deletions of a prefix in its database."""
+    """Return the `aofdoctor strip` command that removes the deletions of keys with a prefix in one database."""
     names = " ".join(f"--cmd {name.lower()}" for name in sorted(deletions.commands))
     pattern = text.shell_quote((escape_glob(deletions.prefix) + b"*").decode("utf-8", "surrogateescape"))
     db = "" if deletions.db is None else f" --db {deletions.db}"

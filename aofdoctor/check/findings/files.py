@@ -15,7 +15,7 @@ from aofdoctor.source import FileSource
 
 
 def _manifest_findings(report: Report) -> Iterator[Finding]:
-    """Yield findings about a missing manifest and about its lines."""
+    """Yield findings about a missing manifest, invalid lines of the manifest, or one that names no file to load."""
     aof = report.aof
     if aof.layout != "multi-part":
         return
@@ -38,7 +38,7 @@ def _manifest_findings(report: Report) -> Iterator[Finding]:
 
 
 def _file_findings(report: Report) -> Iterator[Finding]:
-    """Yield findings about files that are missing, empty, or listed more than once."""
+    """Yield findings about files of the AOF that are missing, empty, or listed more than once in the manifest."""
     aof = report.aof
     for part in aof.parts:
         if not part.exists:
@@ -62,7 +62,7 @@ def _file_findings(report: Report) -> Iterator[Finding]:
 
 
 def _same_files(parts: list[AofPart]) -> Iterator[Finding]:
-    """Yield a finding for each part that is another part under a second name, a link."""
+    """Yield a finding for each file of the AOF that is a link to another of its files."""
     first_names: dict[tuple[int, int], str] = {}
     for part in parts:
         if isinstance(part.source, FileSource):
@@ -75,7 +75,7 @@ def _same_files(parts: list[AofPart]) -> Iterator[Finding]:
 
 
 def _swapped_files(report: Report) -> Iterator[Finding]:
-    """Yield findings about files with contents or times that do not match their names."""
+    """Yield findings about files of the AOF with contents or #TS times that do not match their names."""
     for part in report.parts:
         source = part.part.source
         if source is None or not part.size or not part.part.path:
@@ -105,12 +105,12 @@ def _swapped_files(report: Report) -> Iterator[Finding]:
 
 
 def _is_upgraded_file(part: AofPart) -> bool:
-    """Whether a base is the single file of an older server, which 7.0 takes over under its old name."""
+    """Whether a base is the single AOF of an older server, which Redis 7.0 adopts as its base under the old name."""
     return ".base." not in part.name
 
 
 def _clock_went_back(report: Report) -> Iterator[Finding]:
-    """Yield a note per part in which the time of #TS annotations decreases."""
+    """Yield a note per AOF file in which the time of #TS annotations decreases."""
     for part in report.parts:
         if part.clock_went_back:
             message = f"{text.display_path(part.part.name)}: #TS annotations go back in time somewhere"
@@ -118,10 +118,10 @@ def _clock_went_back(report: Report) -> Iterator[Finding]:
 
 
 def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
-    """Yield a finding about several incremental files that only a rewrite without an end explains.
+    """Yield a finding if the manifest lists several incremental files because a rewrite has not finished.
 
-    A rewrite starts a new incremental file, and lists the older ones as history when its base is finished.  A file
-    with an endoffset was closed by BACKUP or belongs to a set that was loaded with preload-file (8.10).
+    A rewrite starts a new incremental file, and lists the older ones as history when its base is finished.  A file with
+    an endoffset was closed by BACKUP or belongs to a set that was loaded with preload-file (8.10).
     """
     aof = report.aof
     if aof.manifest is None or aof.manifest.problems:
@@ -142,7 +142,7 @@ def _unfinished_rewrite(report: Report) -> Iterator[Finding]:
 
 
 def _owners(report: Report) -> Iterator[Finding]:
-    """Yield findings about files that the owner of the directory, as which servers usually run, cannot open."""
+    """Yield findings about AOF files that the owner of their directory, usually the server's user, cannot open."""
     directory = report.aof.directory
     if directory is None or report.aof.layout != "multi-part":
         return
@@ -164,7 +164,7 @@ def _owners(report: Report) -> Iterator[Finding]:
 
 
 def _owner_can_open(file_stat: os.stat_result, directory_stat: os.stat_result) -> bool:
-    """Whether the owner of the directory may read and write a file, by its mode bits."""
+    """Whether the owner of the directory may read and write a file of the AOF, by the mode bits of the file."""
     shift = 6 if file_stat.st_uid == directory_stat.st_uid else 3 if file_stat.st_gid == directory_stat.st_gid else 0
     return file_stat.st_mode >> shift & 6 == 6
 

@@ -1,4 +1,4 @@
-"""Findings about flushes: commands, commands in damaged records, scripts; and other evidence if there are none."""
+"""Findings about FLUSHALL and FLUSHDB in commands, in damaged records and in scripts, and evidence if none is found."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _HIDDEN_FLUSHES_MAX = 100
 
 
 def _flushes(report: Report) -> Iterator[Finding]:
-    """Yield a finding per group of flushes that the report keeps."""
+    """Yield a finding per group of adjacent FLUSHALL and FLUSHDB commands."""
     for group in report.flushes.groups:
         yield Finding("flush", Severity.DANGER, _flush_message(report, group), group.first.part,
                       group.first.span.start, group.last.span.end, _flush_detail(report, group),
@@ -50,7 +50,7 @@ def _strip_hint(report: Report) -> str:
 
 
 def _hidden_flushes(report: Report) -> Iterator[Finding]:
-    """Yield findings about flushes in damaged records that some server versions run nevertheless."""
+    """Yield findings about FLUSHALL and FLUSHDB in damaged records that some server versions execute nevertheless."""
     for (part, offset), command in list(report.hidden_flushes.items())[:_HIDDEN_FLUSHES_MAX]:
         message = (
             f"{command.upper()} in a damaged record at {text.display_path(part)}@{offset}: servers that read on run it"
@@ -60,7 +60,7 @@ def _hidden_flushes(report: Report) -> Iterator[Finding]:
 
 
 def _script_flushes(report: Report) -> Iterator[Finding]:
-    """Yield findings about scripts that contain FLUSHALL or FLUSHDB."""
+    """Yield findings about commands that run a script with FLUSHALL or FLUSHDB in its text."""
     for script_flush in report.script_flushes.flushes:
         place = f"{script_flush.part}@{script_flush.span.start}"
         message = (
@@ -80,7 +80,7 @@ def _script_flushes(report: Report) -> Iterator[Finding]:
 
 
 def _no_flush(report: Report) -> Iterator[Finding]:
-    """Yield a note if the log has no flush, with the other evidence of the data's past."""
+    """Yield a note if the AOF has no FLUSHALL or FLUSHDB, with other evidence of older data (files, times)."""
     if report.flushes.count or report.hidden_flushes or report.script_flushes.count:
         return
     evidence = [entry.name for entry in report.aof.leftovers] + [p.name for p in report.aof.history if p.exists]

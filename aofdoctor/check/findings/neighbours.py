@@ -1,4 +1,4 @@
-"""Findings about files that no server loads: other generations, history files, temporary files and dump.rdb.
+"""Findings about files that no server loads: unlisted and history files of the AOF, temporary files and dump.rdb.
 
 Every file was opened before it is described: how much it holds, how old it is, and what it is good for.
 """
@@ -32,7 +32,7 @@ _FILES_NAMED_MAX = 10
 
 
 def _other_files(report: Report) -> Iterator[Finding]:
-    """Yield findings about files of the set that the manifest does not load: unlisted ones and history files."""
+    """Yield findings about files of a multi-part AOF that servers do not load: unlisted ones and history files."""
     aof = report.aof
     if aof.layout != "multi-part":
         return
@@ -63,7 +63,11 @@ def _better_generation(report: Report, best: WeighedGeneration, listed: WeighedG
 
 
 def _history_generations(report: Report, read: ReadContent, is_loss_found: bool) -> Iterator[Finding]:
-    """Yield a finding for each past generation among the history files: what the AOF held when it was replaced."""
+    """Yield a finding for each older base with its incremental files that is still kept as history files.
+
+    The finding states what the AOF held when a rewrite replaced these files.  With `is_loss_found`, the loss of keys
+    since then is not reported, because another finding reports it.
+    """
     aof = report.aof
     history = {part.name for part in aof.history if part.exists}
     if not history:
@@ -111,7 +115,7 @@ def _history_commands(files: list[AofPart]) -> tuple[str, ...]:
 
 
 def _neighbours(report: Report) -> Iterator[Finding]:
-    """Yield a finding for each file beside the AOF that was opened."""
+    """Yield a finding for each file that was opened in the same directory as the AOF: temporary files and dump.rdb."""
     for neighbour in report.neighbours:
         yield _temporary_file(report, neighbour) if neighbour.is_temporary else _dump(report, neighbour)
     more = len(report.aof.leftovers) - FILES_MAX
@@ -170,7 +174,7 @@ def _use_of_temporary_file(report: Report, neighbour: Neighbour) -> tuple[str, s
 
 
 def _dump(report: Report, neighbour: Neighbour) -> Finding:
-    """Return the finding about a dump: what it holds, and how old it is compared with the base."""
+    """Return the finding about a dump.rdb: what it holds, and how old it is compared with the base of the AOF."""
     content, path = neighbour.content, neighbour.path
     place, code = str(path), "leftover"
     if content.kind == "nuls":
@@ -235,7 +239,7 @@ def _dump_and_base(report: Report, neighbour: Neighbour, message: str) -> Findin
 
 
 def _is_replicated(content: FileContent) -> bool:
-    """Whether an RDB has the fields of a replication, as one that a primary sends has."""
+    """Whether an RDB has the AUX field repl-id, as one that a primary sends to a replica has."""
     return content.preamble is not None and b"repl-id" in content.preamble.aux
 
 
@@ -247,7 +251,7 @@ def _is_incomplete(report: Report) -> bool:
 
 
 def _main_file(report: Report) -> str:
-    """Return what is examined, in a sentence: the AOF, or the name of a dump."""
+    """Return the words for what was examined, for use in a sentence: "the AOF", or the name of a dump.rdb."""
     name = report.aof.parts[0].name if len(report.aof.parts) == 1 else ""
     return text.display_path(name) if name.endswith(".rdb") else "the AOF"
 
@@ -257,7 +261,7 @@ def _has_damage(part: PartReport) -> bool:
 
 
 def _content_of(part: PartReport) -> FileContent:
-    """Return the content of a part that the examination has read."""
+    """Return what a file of the AOF holds (kind, keys, commands, first damage), as the examination has found it."""
     rdb = part.preamble
     kind = "rdb" if rdb and not part.commands else "aof" if rdb or part.commands else "unknown"
     counts = rdb.key_counts if rdb else None

@@ -1,7 +1,7 @@
 """Decode the keys and function libraries of an RDB, and report as damage those that no server loads.
 
-Plain `check` decodes the values of small RDBs and of damaged ones, so that what it reports is what a salvage keeps;
-`check --deep` decodes all of them.
+Plain `check` decodes the values of small RDBs and of damaged ones, so that what it reports is what `repair --salvage`
+keeps; `check --deep` decodes all of them.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,16 @@ from aofdoctor.check.rdb_examination import (
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.source import Source
 
-_DECODED_MAX = 1 << 20  # the size of a sound RDB up to which plain check decodes its values
+_DECODED_MAX = 1 << 20  # bytes of a sound RDB up to which check without --deep decodes its values
 _DAMAGED_DECODED_MAX = 1 << 25  # the same for a damaged RDB
 _NAME_SHOWN = 80
 
 
 def rdb_contents(source: Source, rdb: Preamble, deep: bool) -> SalvageCounts | None:
-    """Decode the values of an RDB, with `deep` whatever its size; None if they were not decoded."""
+    """Decode the values of an RDB and count what can be loaded; None if the RDB is too large to decode without `deep`.
+
+    Compressed RDBs and pipes are never decoded.
+    """
     if rdb.codec or source.size is None or (rdb.complete and rdb.keys is None):
         return None
     limit = _DECODED_MAX if rdb.is_intact else _DAMAGED_DECODED_MAX
@@ -34,13 +37,13 @@ def rdb_contents(source: Source, rdb: Preamble, deep: bool) -> SalvageCounts | N
 
 
 def damage_of_keys(contents: SalvageCounts) -> Iterator[Damage]:
-    """The damage of an RDB that is intact but for keys and libraries that no server loads."""
+    """Yield, as damage, each key and function library of an RDB that no server loads."""
     for key in contents.damaged:
         yield Damage(key.span, _damage_kind(key), describe_key(key))
 
 
 def describe_key(key: DamagedKey) -> str:
-    """Return which key or library is damaged, and why."""
+    """Return in words which key or function library of an RDB is damaged, and why."""
     if key.is_library:
         return f"function library {text.quote(key.name[:_NAME_SHOWN])}: {key.reason}"
     db = f"db{key.db}" if key.db >= 0 else "an unknown database"

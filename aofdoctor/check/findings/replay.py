@@ -1,4 +1,4 @@
-"""Findings about commands that a server reads and does not execute, or that crash it, and about its configuration."""
+"""Findings about commands that fail when a server loads the AOF, or that crash it, and about its configuration."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from aofdoctor.server.versions import VERSIONS
 
 
 def _databases(report: Report) -> Iterator[Finding]:
-    """Yield a finding if keys are in a database that the judged configuration does not have."""
+    """Yield a finding if the AOF has keys in a database number that the judged server configuration does not have."""
     highest, configuration = report.replay.highest_database, report.configuration
     if highest < configuration.selectable_databases:
         return
@@ -46,7 +46,7 @@ def _databases(report: Report) -> Iterator[Finding]:
 
 
 def _scripts(report: Report) -> Iterator[Finding]:
-    """Yield a finding if EVALSHA commands run scripts that the log does not define."""
+    """Yield a finding if EVALSHA commands run scripts that the AOF does not define."""
     for error in _errors(report, SCRIPT_UNDEFINED):
         message = (
             f"{_commands(error)} cannot run: their script is not defined in this log, first at {_place(error)}"
@@ -58,7 +58,7 @@ def _scripts(report: Report) -> Iterator[Finding]:
 
 
 def _options(report: Report) -> Iterator[Finding]:
-    """Yield a finding per group of versions that do not have the options of some commands."""
+    """Yield a finding per group of server versions that do not know the options of some SET or EXPIRE commands."""
     for error in _errors(report, OPTIONS_UNKNOWN):
         command = error.reason.partition(" ")[0]
         at_least = "at least " if report.replay.options_uncounted else ""
@@ -77,7 +77,7 @@ def _options(report: Report) -> Iterator[Finding]:
 
 
 def _payloads(report: Report) -> Iterator[Finding]:
-    """Yield a finding per kind of RESTORE payload that some versions cannot read."""
+    """Yield a finding per kind of RESTORE payload in the AOF that some server versions cannot read."""
     for error in _errors(report, PAYLOAD_UNREADABLE):
         verb = "fail" if error.count > 1 else "fails"
         first = "first at" if error.count > 1 else "at"
@@ -89,7 +89,7 @@ def _payloads(report: Report) -> Iterator[Finding]:
 
 
 def _cross_slot(report: Report) -> Iterator[Finding]:
-    """Yield a finding about commands with keys in several slots, if a cluster was asked for."""
+    """Yield a finding about commands with keys in several hash slots, if the AOF is judged for a cluster."""
     for error in _errors(report, CROSS_SLOT):
         first, have = ("first at", "have") if error.count > 1 else ("at", "has")
         message = (
@@ -101,7 +101,7 @@ def _cross_slot(report: Report) -> Iterator[Finding]:
 
 
 def _crashes(report: Report) -> Iterator[Finding]:
-    """Yield a finding per record that can crash judged servers at load."""
+    """Yield a finding per command or RDB that can crash a judged server version when it loads the AOF."""
     by_place: dict[tuple[str, int | None, str], list[str]] = {}
     for verdict in _loading_verdicts(report):
         if verdict.outcome is Outcome.UNDEFINED:
@@ -119,7 +119,7 @@ def _crashes(report: Report) -> Iterator[Finding]:
 
 
 def _corrupt_tail_option(report: Report) -> Iterator[Finding]:
-    """Yield a warning where the log of a server would suggest aof-load-corrupt-tail-max-size."""
+    """Yield a warning where a server's log would suggest aof-load-corrupt-tail-max-size, which would lose data."""
     by_cut: dict[tuple[str, int], list[str]] = {}
     for verdict in _loading_verdicts(report):
         if verdict.corrupt_tail_cut is not None:
@@ -142,7 +142,10 @@ def _corrupt_tail_option(report: Report) -> Iterator[Finding]:
 
 
 def _loading_verdicts(report: Report) -> Iterator[Verdict]:
-    """The verdicts with aof-load-truncated yes, of a server that has all commands."""
+    """Yield the verdicts (how server versions load the AOF) for aof-load-truncated yes.
+
+    If a server version lacks a command, the verdict is that of a server that has it, such as from a module.
+    """
     for verdict in report.verdicts:
         if verdict.load_truncated or not VERSIONS[verdict.server].has_load_truncated:
             yield verdict.with_support or verdict

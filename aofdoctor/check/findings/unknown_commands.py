@@ -1,4 +1,4 @@
-"""Findings about commands that a judged server does not know, and about a writer that is newer than the table."""
+"""Findings about commands that a judged server version does not know, and about writers newer than all known ones."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from aofdoctor.server.versions import VERSIONS, is_newer_than_table, newest_vers
 
 
 def _renamed_flushes(report: Report) -> Iterator[Finding]:
-    """Yield a finding per unknown command that looks like a renamed FLUSHALL."""
+    """Yield a finding per unknown command that looks like a FLUSHALL under a name given by rename-command."""
     for unknown in report.unknown.commands.values():
         if unknown.first_flush_like is None:
             continue
@@ -34,7 +34,7 @@ def _renamed_flushes(report: Report) -> Iterator[Finding]:
 
 
 def _unknown_commands(report: Report) -> Iterator[Finding]:
-    """Yield a note per command that a judged version does not know."""
+    """Yield a note per command that a judged server version does not know, and per unknown kind of annotation."""
     for unknown in report.unknown.commands.values():
         name = text.quote(unknown.name.upper())
         message = f"{name}: {_count_and_place(unknown, 'command')}{_origin(unknown)}; {_refusal(unknown)}"
@@ -51,7 +51,7 @@ def _unknown_commands(report: Report) -> Iterator[Finding]:
 
 
 def _writer(report: Report) -> Iterator[Finding]:
-    """Yield a note if the writer is newer than the table, or older than the layout of the files."""
+    """Yield a note if the server that wrote the AOF is newer than all known ones, or too old for multi-part AOFs."""
     if is_newer_than_table(report.writer):
         product = report.writer.partition(" ")[0].lower()
         judged = VERSIONS[newest_version(product)].title

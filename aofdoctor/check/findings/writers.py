@@ -1,4 +1,4 @@
-"""Findings about interleaved writes of two servers in one file.
+"""Findings about an AOF file into which two servers wrote at the same time.
 
 A server appends its commands in single writes.  If a record breaks off where complete records begin, and its rest
 follows them, then another process has written between the two halves.  Two servers that interleave complete commands
@@ -17,7 +17,7 @@ from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.source import BytesSource, PipeSource, Source, pread
 
-_DAMAGES_CHECKED = 100  # Damages of one part.
+_DAMAGES_CHECKED = 100  # The number of damages of one file that are examined.
 _NEXT_DAMAGES = 8  # Later damages that are searched for the rest of a record.
 _HEAD_MAX = 1 << 16
 _LINE_ENDS_TRIED = 64
@@ -25,7 +25,7 @@ _LINE_END = re.compile(rb"\r\n(?=[$*#]|\Z)")
 
 
 def _interleaved_writers(report: Report) -> Iterator[Finding]:
-    """Yield a finding per part with records that another writer has split."""
+    """Yield a finding per AOF file with records that the writes of another server have split in two."""
     for part in report.parts:
         splits = [
             split
@@ -46,7 +46,10 @@ def _interleaved_writers(report: Report) -> Iterator[Finding]:
 
 
 def _find_split_record(part: PartReport, damage: Sequence[Damage]) -> tuple[int, int] | None:
-    """Return (start, offset of the rest) of a split record in the first damage; None if the next ones lack its rest."""
+    """Return (start, offset of its rest) of a record that is split by other records, as offsets in the file, or None.
+
+    The record begins in the first damage; its rest is searched in the next few.
+    """
     source, first = part.part.source, damage[0].span
     if source is None or isinstance(source, PipeSource) or first.size > _HEAD_MAX:
         return None
@@ -63,10 +66,10 @@ def _find_split_record(part: PartReport, damage: Sequence[Damage]) -> tuple[int,
 
 
 def _find_rest(source: Source, head: bytes, missing: int, damage: Damage) -> int | None:
-    """Return the offset in a damage of the rest of a record, or None.
+    """Return the offset in the file of the rest of a split record, if it lies in the given damage, or None.
 
-    The record's unfinished argument lacks `missing` bytes, so the rest is that many bytes, a CRLF, and the remaining
-    arguments; it must complete `head` to exactly one record.
+    `head` is the first half of the record.  Its unfinished argument lacks `missing` bytes, so the rest is that many
+    bytes, a CRLF, and the remaining arguments; both halves must give exactly one record.
     """
     data = pread(source, min(_HEAD_MAX, damage.span.size), damage.span.start)
     for match in islice(_LINE_END.finditer(data, missing), _LINE_ENDS_TRIED):

@@ -1,7 +1,7 @@
-"""Read one file that may hold an RDB, commands or nothing, and state what is in it.
+"""Read one file that may hold an RDB, AOF commands or nothing, and state what is in it.
 
-The cost is limited: a file that is larger than the limit of the caller is not read, and reading stops after
-DAMAGES_MAX damages, because a search for records in unknown bytes is slow.
+The cost is limited: a file that is larger than the limit of the caller is not read, and reading stops after DAMAGES_MAX
+damages, because a search for records in unknown bytes is slow.
 """
 
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What a file holds.
+    """What a file near an AOF holds: its kind, the number of keys and commands, and the first damage.
 
-    `kind` is empty, nuls, rdb, aof (commands, with or without an RDB before them), unknown or unread.  `keys` are the
-    keys of its RDB before any damage, `commands` the complete commands.  `written` is the time in the RDB, in unix
-    seconds.  `damage` is the first damage; `is_partial`: reading stopped before the end.
+    `kind` is empty, nuls, rdb, aof (commands, with or without an RDB before them), unknown or unread.  `size` is in
+    bytes.  `keys` are the keys of its RDB before any damage, `commands` the complete commands.  `written` is the
+    `ctime` of the RDB, in unix seconds.  `is_partial`: reading stopped before the end.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class FileContent:
 
     @property
     def is_intact(self) -> bool:
-        """Whether the file holds an RDB or commands and nothing else, to its last byte."""
+        """Whether the file holds an RDB or commands, without any damage up to its last byte."""
         return self.kind in ("rdb", "aof") and self.damage is None
 
     @property
@@ -52,7 +52,10 @@ class FileContent:
 
 
 def read_content(source: Source, limit: int) -> FileContent:
-    """Read a file of at most `limit` bytes and return what is in it."""
+    """Read a file that may be an RDB or an AOF, and return what is in it.
+
+    A file of more than `limit` bytes is not read.
+    """
     size = source.size or 0
     if not size:
         return FileContent("empty", 0)
@@ -104,7 +107,7 @@ def _is_all_nuls(source: Source) -> bool:
 
 
 def describe_content(content: FileContent) -> str:
-    """Describe in a phrase what a file holds: keys, commands and where it ends too early."""
+    """Describe in a phrase what a file holds: the number of keys and commands, and any damage."""
     if content.kind == "empty":
         return "empty"
     if content.kind == "nuls":
@@ -122,7 +125,7 @@ def describe_content(content: FileContent) -> str:
 
 
 def describe_damage(content: FileContent) -> str:
-    """Describe the first damage of a file in a phrase."""
+    """Describe in a phrase the first damage of a file; the file must be damaged."""
     damage = content.damage
     assert damage is not None
     if damage.kind is DamageKind.TRUNCATED_PREAMBLE:
@@ -133,5 +136,5 @@ def describe_damage(content: FileContent) -> str:
 
 
 def part_content(part: AofPart, limit: int) -> FileContent:
-    """Return what the file of a part holds; a missing file is empty."""
+    """Read a file of an AOF, if it has at most `limit` bytes, and return what is in it; a missing file is empty."""
     return read_content(part.source, limit) if part.source is not None else FileContent("empty", 0)

@@ -1,7 +1,7 @@
-"""Open the files beside an AOF that a server may have left: temporary files of rewrites and saves, and dump.rdb.
+"""Open the files near an AOF that a server may have left: temporary files of rewrites and saves, and dump.rdb.
 
-Each is read once.  The number of files and the bytes that are read are limited, so that a directory full of
-temporary files costs no more than the AOF itself.
+Each is read once.  The number of files and the bytes that are read are limited, so that a directory full of temporary
+files costs no more than the AOF itself.
 """
 
 import os
@@ -17,14 +17,15 @@ from aofdoctor.rdb.preamble import creation_time, is_rdb, read_aux
 from aofdoctor.source import FileSource, Source
 
 FILES_MAX = 200
-_BUDGET = 256 << 20  # bytes that are read at least, however small the AOF is
+_BUDGET = 256 << 20  # bytes of files near an AOF that may be read, even if the AOF is smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A file beside an AOF and what it holds; `written` is the time in its RDB, or of its last change.
+    """A temporary file or dump.rdb in the directory of an AOF, and what it holds.
 
-    `keys_only_here` is the number of its keys that the AOF does not have, or None if that was not compared.
+    `written` is the `ctime` of its RDB in unix seconds, or None.  `keys_only_here` is the number of its keys that the
+    AOF does not have, or None if they were not compared.
     """
 
     path: Path
@@ -34,22 +35,22 @@ class Neighbour:
 
     @property
     def is_temporary(self) -> bool:
-        """Whether a server writes files of this name while a rewrite or a save runs."""
+        """Whether the name is that of a file that a server writes during a rewrite or a save (temp-*)."""
         return self.path.name.startswith("temp-")
 
     @property
     def is_of_rewrite(self) -> bool:
-        """Whether a server writes files of this name while it rewrites its AOF."""
+        """Whether the name is that of a file that a server writes during an AOF rewrite (temp-rewriteaof*)."""
         return self.path.name.startswith("temp-rewriteaof")
 
 
 def reading_budget(aof: AOF) -> int:
-    """Return the number of bytes that may be read beside an AOF."""
+    """Return the number of bytes that may be read of files near an AOF: its own size, but at least 256 MiB."""
     return max(_BUDGET, sum(part.size or 0 for part in aof.parts))
 
 
 def judge_neighbours(aof: AOF) -> list[Neighbour]:
-    """Read the files beside an AOF, at most FILES_MAX of them, in the order of their names."""
+    """Read the temporary files and dump.rdb near an AOF, at most FILES_MAX of them, and return what each holds."""
     budget, compare_budget, neighbours = reading_budget(aof), BYTES_MAX, []
     aof_keys: LiveKeys | None = None
     for path in aof.leftovers[:FILES_MAX]:
@@ -72,7 +73,7 @@ def judge_neighbours(aof: AOF) -> list[Neighbour]:
 
 
 def _open_regular(path: Path) -> FileSource | None:
-    """Open a regular file, or a link to one; anything else could block, and is skipped like a file that is gone."""
+    """Open a regular file, or a link to one; None for anything else, which could block, and for a file that is gone."""
     try:
         return FileSource(path) if stat.S_ISREG(os.stat(path).st_mode) else None
     except OSError:
@@ -86,7 +87,10 @@ def _written(source: FileSource, content: FileContent) -> int | None:
 
 
 def _keys_of(sources: Iterable[Source | None]) -> LiveKeys | None:
-    """Return the keys of files in load order, or None if there are too many to compare."""
+    """Return the names of the keys that some AOF or RDB files hold together, in load order.
+
+    None if there are too many keys or bytes to compare.
+    """
     keys, size = LiveKeys(), 0
     for source in sources:
         size += (source.size or 0) if source else 0
@@ -96,7 +100,7 @@ def _keys_of(sources: Iterable[Source | None]) -> LiveKeys | None:
 
 
 def _keys_only_in(source: Source, others: LiveKeys | None) -> int | None:
-    """Return the number of keys of a file that others do not have; None if that cannot be compared."""
+    """Return how many keys of an AOF or RDB file are not among the keys `others`; None if that cannot be compared."""
     keys = _keys_of([source])
     if keys is None or others is None:
         return None

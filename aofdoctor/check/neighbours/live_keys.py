@@ -1,8 +1,9 @@
-"""Count the keys that some files hold together, without a server: the keys of the base, then the effects of commands.
+"""Count the keys that exist after loading some AOF and RDB files, without a server.
 
-A command that writes a key adds its name; DEL, UNLINK, RENAME and flushes remove names.  Keys that expire, or that
-disappear with their last element, are still counted, so the number is an upper estimate.  Memory and time are
-limited: beyond the limits the names are not compared, and the numbers of keys and commands are added up.
+The keys of the base are counted first, then the effects of commands.  A command that writes a key adds its name; DEL,
+UNLINK, RENAME and flushes remove names.  Keys that expire, or that disappear with their last element, are still
+counted, so the number is an upper estimate.  Memory and time are limited: beyond the limits the names are not compared,
+and the numbers of keys and commands are added up.
 """
 
 from collections import defaultdict
@@ -23,7 +24,10 @@ _DAMAGES_MAX = 100  # in one file: a search for keys in unknown bytes is slow
 
 
 class LiveKeys:
-    """The names of the keys that exist after some files were read in order, as hashes, by database (-1: unknown)."""
+    """The names of the keys that exist after some AOF or RDB files were read in load order.
+
+    `names` holds hashes of the names by database (-1: unknown).
+    """
 
     def __init__(self) -> None:
         table = command_table()
@@ -35,11 +39,11 @@ class LiveKeys:
 
     @property
     def count(self) -> int:
-        """The number of keys in all databases."""
+        """The number of keys that exist, in all databases."""
         return sum(map(len, self.names.values()))
 
     def add_file(self, source: Source) -> bool:
-        """Apply one file; return False if there are too many names, or too much damage."""
+        """Apply the keys and commands of one file; return False if there are too many key names, or too much damage."""
         tracker, damages = ContextTracker(columns=True), 0
         for tile in walk_part(source, tracker):
             if isinstance(tile, RecordBatch):
@@ -99,7 +103,10 @@ class LiveKeys:
 
 
 def count_live_keys(sources: Iterable[Source]) -> int | None:
-    """Return the number of keys that files hold together, in load order; None beyond the limits."""
+    """Return the number of keys that exist after loading some AOF or RDB files in this order.
+
+    None if they are too large.
+    """
     keys, size = LiveKeys(), 0
     for source in sources:
         size += source.size or 0

@@ -1,10 +1,11 @@
-"""Weigh the generations of a multi-part AOF, and choose the one that gives the most keys and commands.
+"""Choose among the generations of a multi-part AOF the one that gives the most keys and commands.
 
-A generation is whole if its files are all intact and continue each other.  A rewrite keeps every key, so all whole
-generations should hold the same, and the newest is chosen.  If it has less than half of the keys of an older one, it
-is no rewrite of it: its server was emptied in between.  An intact base is preferred in the same way to an older one
-if only incremental files are damaged or missing, because these follow the older base too.  In all other cases the
-number of keys decides, then the number of commands.
+A generation is a base file with the incremental files that follow it; each rewrite starts one, and its files can
+outlive the manifest.  A generation is whole if its files are all intact and continue each other.  A rewrite keeps every
+key, so all whole generations should hold the same, and the newest is chosen.  If it has less than half of the keys of
+an older one, it is no rewrite of it: its server was emptied in between.  An intact base is preferred in the same way to
+an older one if only incremental files are damaged or missing, because these follow the older base too.  In all other
+cases the number of keys decides, then the number of commands.
 """
 
 from collections.abc import Callable
@@ -23,11 +24,11 @@ ReadContent = Callable[[AofPart], FileContent]
 
 @dataclass(frozen=True, slots=True)
 class WeighedGeneration:
-    """A generation and what it gives.
+    """A generation (a base file with its incremental files), and the number of keys and commands that it gives.
 
-    `keys` counts the keys after all commands; if `are_keys_exact` is False, it only adds up the keys of the base
-    (`base_keys`) and the commands.
-    `is_whole`: all files are intact, and none is missing between them; the last may end inside a record.
+    `keys` counts the keys after all commands; if `are_keys_exact` is False, it is the sum of the keys of the base
+    (`base_keys`) and the commands.  `is_whole`: all files are intact, and none is missing between them; the last may
+    end inside a record.
     """
 
     generation: Generation
@@ -40,7 +41,7 @@ class WeighedGeneration:
     has_intact_base: bool
 
     def gives_more_than(self, newer: "WeighedGeneration") -> bool:
-        """Whether this generation should be taken instead of a newer one, or of the listed files."""
+        """Whether to take this generation (base and incremental files) instead of `newer` or of the listed files."""
         if not (self.are_keys_exact and newer.are_keys_exact):
             if self.is_whole or newer.is_whole:
                 return self.is_whole and not newer.is_whole
@@ -57,9 +58,9 @@ class WeighedGeneration:
 
 
 def content_reader(budget: int, known: dict[str, FileContent] | None = None) -> ReadContent:
-    """Return a function that reads the content of parts, each once, and at most `budget` bytes in all.
+    """Return a function that reads AOF files and returns what they hold: each file once, at most `budget` bytes in all.
 
-    `known` holds contents that need not be read, by the name of the part.
+    `known` holds contents that need not be read, by file name.
     """
     contents, remaining = dict(known or {}), budget
 
@@ -74,7 +75,10 @@ def content_reader(budget: int, known: dict[str, FileContent] | None = None) -> 
 
 
 def listed_generation(aof: AOF) -> Generation:
-    """Return the files that a server loads, as a generation."""
+    """Return the base and incremental files that a server loads, by the manifest, as a generation.
+
+    Missing files and gaps in the numbers are listed in its `missing`.
+    """
     base = next((part for part in aof.parts if part.exists and role(part) == "base"), None)
     incr = {part.name: part for part in aof.parts if part.exists and role(part) == "incr"}
     missing = [part.name for part in aof.parts if not part.exists]
@@ -85,7 +89,7 @@ def listed_generation(aof: AOF) -> Generation:
 
 
 def weigh(generation: Generation, read: ReadContent) -> WeighedGeneration:
-    """Count the keys and commands of a generation, and decide whether it is whole."""
+    """Count the keys and commands of a generation (a base with its incremental files), and whether it is complete."""
     files, contents = generation.files, [read(part) for part in generation.files]
     commands = sum(content.commands for content in contents)
     keys = None
@@ -98,22 +102,23 @@ def weigh(generation: Generation, read: ReadContent) -> WeighedGeneration:
 
 
 def weigh_all(aof: AOF, read: ReadContent) -> list[WeighedGeneration]:
-    """Weigh the newest generations of an AOF, newest first."""
+    """Count the keys and commands of each generation (base with incremental files) found near an AOF, newest first."""
     return [weigh(generation, read) for generation in find_generations(aof)]
 
 
 def is_manifest_unusable(aof: AOF) -> bool:
-    """Whether the manifest is missing, damaged, or names no file to load."""
+    """Whether the manifest of an AOF is missing, damaged, or names no file to load."""
     return aof.manifest is None or bool(aof.manifest.problems) or not aof.manifest.load_order
 
 
 def better_generation(
     aof: AOF, listed_aof: AOF, is_damaged: bool, read: ReadContent
 ) -> tuple[WeighedGeneration, WeighedGeneration] | None:
-    """Return (the best generation, the listed files) if the manifest is proven wrong and the best gives more.
+    """Return (the best generation, the listed files) if other files give more data than those that the manifest lists.
 
-    `aof` is the file set as it was found and `listed_aof` the one that would be loaded; `is_damaged`: a listed file
-    is damaged.
+    A generation is a base file with its incremental files.  None is returned if the manifest is not proven wrong, or no
+    generation gives more.  `aof` is the file set as it was found and `listed_aof` the one that would be loaded;
+    `is_damaged`: a listed file is damaged.
     """
     contradicted = _is_contradicted(listed_aof)
     is_doubtful = is_damaged or contradicted or is_manifest_unusable(aof) or any(not part.exists for part in aof.parts)
@@ -131,16 +136,16 @@ def better_generation(
 
 
 def _is_contradicted(aof: AOF) -> bool:
-    """Whether an unlisted incremental file with content is newer than all listed ones.
+    """Whether an incremental file that the manifest does not list has content and is newer than all listed ones.
 
-    A server writes only into files that it has listed, so the manifest is older than that file.
+    A server writes only into files that it has listed, so such a manifest is older than that file.
     """
     newest = max((part.seq for part in aof.parts if role(part) == "incr"), default=0)
     return any(role(part) == "incr" and part.size and part.seq > newest for part in aof.unlisted)
 
 
 def files_outside(aof: AOF, generation: Generation) -> list[AofPart]:
-    """Return the existing files of an AOF that are not part of a generation."""
+    """Return the existing files of an AOF that are not part of a generation (a base with its incremental files)."""
     inside = {id(part) for part in generation.files}
     return [part for part in found_files(aof) if id(part) not in inside]
 

@@ -1,5 +1,8 @@
-"""What a restart or an interrupted write leaves: torn transactions, and parts that continue the one before them.
+"""Find what a restart or an interrupted write leaves in an AOF.
 
-May import what `log` may import.
-Dropping or joining anything does not belong here (edit), and neither do messages (check).
+That is: transactions without their EXEC, and files that begin with the rest of the last record or transaction of the
+file before.
+
+May import what `log` may import.  Dropping or joining anything does not belong here (edit), and neither do messages
+(check).
 """

@@ -1,8 +1,8 @@
-"""Find a part that continues the one before it: with the rest of its last record, or of its last transaction.
+"""Find an AOF file that begins with the rest of the last record, or of the last transaction, of the file before it.
 
-A new incremental file begins with a SELECT.  If it begins with the rest of a record instead, or with commands and
-an EXEC without a MULTI, then the server wrote the rest of an interrupted write there.  What follows, up to the
-first SELECT, runs in the database that the part before it has selected.
+A new incremental file begins with a SELECT.  If it begins with the rest of a record instead, or with commands and an
+EXEC without a MULTI, then the server wrote the rest of an interrupted write there.  What follows, up to the first
+SELECT, runs in the database that the file before it has selected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,11 +25,11 @@ from aofdoctor.span import Span
 
 
 class Continuation(NamedTuple):
-    """How a part continues the one before it.
+    """How the start of an AOF file completes the record or transaction that the file before it leaves unfinished.
 
-    `head` is the unfinished record at the end of the first part; empty if only a transaction is unfinished there.
-    The first `record_rest` bytes of the next part complete the record, and the first `rest` bytes complete the
-    transaction as well, and are all that runs in the database of the first part.
+    `head` is the byte range of the unfinished record at the end of the first file; empty if only a transaction is
+    unfinished there.  The first `record_rest` bytes of the next file complete the record.  Its first `rest` bytes
+    complete the transaction as well, and are all that runs in the database that the first file has selected.
     """
 
     head: Span
@@ -38,7 +38,10 @@ class Continuation(NamedTuple):
 
 
 def continuations(parts: Sequence[tuple[AofPart, Sequence[Damage]]]) -> Iterator[tuple[int, int, Continuation]]:
-    """Yield (index of a part, index of the next part that is not empty, how it continues the part)."""
+    """Yield (index of a file, index of the next file that is not empty, how the next one continues it) where it does.
+
+    `parts` are the files of an AOF in load order, each with its damage.
+    """
     present = [i for i, (part, _) in enumerate(parts) if part.source is not None and part.size]
     for first, second in pairwise(present):
         (part, damage), (later, later_damage) = parts[first], parts[second]
@@ -52,7 +55,10 @@ def continuations(parts: Sequence[tuple[AofPart, Sequence[Damage]]]) -> Iterator
 def find_continuation(
     first: Source, first_damage: Sequence[Damage], second: Source, second_damage: Sequence[Damage]
 ) -> Continuation | None:
-    """Return how `second` continues `first`, or None; the damage is that of each part, in order."""
+    """Return how the AOF file `second` completes the unfinished end of the file `first`, or None if it does not.
+
+    The damage is that of each file, in file order.
+    """
     if not (first_damage and first.size and second.size):
         return None
     last = first_damage[-1]
@@ -68,9 +74,10 @@ def find_continuation(
 
 
 def _rest_of_record(first: Source, head: Span, second: Source, second_damage: Sequence[Damage]) -> int:
-    """Return how many bytes of the second part complete a record; 0 unless its own records are damaged up to there.
+    """Return how many bytes of the second file complete the unfinished record at the end of the first file.
 
-    Whole records of its own there prove that the end fits by chance.
+    It is 0 unless these bytes are damage in the second file: if they were records of that file, they would fit only by
+    chance.
     """
     defect = diagnose_record(ReadWindow(first), head.start).defect
     if defect not in (Defect.EOF, Defect.PAST_EOF) or not second_damage:
@@ -80,9 +87,10 @@ def _rest_of_record(first: Source, head: Span, second: Source, second_damage: Se
 
 
 def _rest_of_context(first: Source, head: Span, second: Source, record_rest: int) -> int:
-    """Return where the first part's transaction ends in the second, and with it all that runs in its database.
+    """Return the offset in the second file up to which commands depend on the end of the first file.
 
-    0 if the transaction has no end there: then it is torn, and the record belongs to a torn transaction.
+    They belong to the transaction that is open there, or run in the database that is selected there.  The result is 0
+    if the transaction has no EXEC in the second file: then a restart has torn it.
     """
     is_open, db = _state_at(first, head.start)
     select, multi, exec_ = (command_table().names.ids[name] for name in (b"select", b"multi", b"exec"))
@@ -94,7 +102,7 @@ def _rest_of_context(first: Source, head: Span, second: Source, record_rest: int
         if number == select:
             if not is_rest and (not is_open or after_multi or span.start == 0):
                 break
-            db = 1  # Its database is set: what follows needs it, up to the next SELECT.
+            db = 1  # The unfinished record is a SELECT: commands up to the next SELECT run in its database.
         elif number == multi:
             if is_open:
                 break
@@ -107,7 +115,10 @@ def _rest_of_context(first: Source, head: Span, second: Source, record_rest: int
 
 
 def _state_at(first: Source, end: int) -> tuple[bool, int]:
-    """Return whether a transaction is open at `end` that no restart has ended, and the selected database."""
+    """Return (whether a transaction is open, the selected database) at the offset `end` of an AOF file.
+
+    A transaction that a restart has torn before that offset does not count as open.
+    """
     tracker = ContextTracker(columns=True)
     borders = RestartBorders(first, tracker)
     for tile in read_tiles(first, command_table().names):
@@ -126,7 +137,10 @@ def _state_at(first: Source, end: int) -> tuple[bool, int]:
 
 
 def _records(joined: JoinedSource, head: int) -> Iterator[tuple[int, Span]]:
-    """Yield (command id, byte range in the second part) of the whole records from the unfinished one on."""
+    """Yield (command id, byte range in the second file) of the complete records in two joined files.
+
+    `joined` begins with the unfinished record of the first file, which is `head` bytes long.
+    """
     for tile in read_tiles(joined, command_table().names):
         if not isinstance(tile, RecordBatch):
             return

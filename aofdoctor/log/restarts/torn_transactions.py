@@ -1,9 +1,9 @@
-"""Find transactions that a restart of the server tore: a MULTI without its EXEC, and behind it the writes of a new run.
+"""Find transactions that a restart of the server tore: a MULTI without its EXEC, followed by the writes of a new run.
 
 A transaction never spans a restart.  After a crash inside a transaction some servers cut only the torn record, leave
-the MULTI open, and append everything that follows.  Algorithm: a MULTI inside a transaction, damage, or the end of
-the part proves that the EXEC is missing.  Only then border_scan.py searches the queued records for the border.
-Nothing is dropped here.
+the MULTI open, and append everything that follows.  Algorithm: a MULTI inside a transaction, damage, or the end of the
+file proves that the EXEC is missing.  Only then border_scan.py searches the queued records for the border: the first
+record that was written after the restart.  Nothing is dropped here.
 """
 
 from array import array
@@ -27,7 +27,11 @@ _SMALL_WINDOW = 1 << 14
 
 
 class TornTransaction(NamedTuple):
-    """A transaction without its EXEC, from its MULTI to the border; `commands_before` counts those before the MULTI."""
+    """A transaction without its EXEC: the bytes from its MULTI to the first record that was written after the restart.
+
+    `evidence` says in words what shows the restart; `commands_before` is the number of commands in the file before the
+    MULTI.
+    """
 
     span: Span
     evidence: str
@@ -36,11 +40,12 @@ class TornTransaction(NamedTuple):
 
 
 class RestartBorders:
-    """Finds the torn transactions of one part during a walk over it, in order.
+    """Finds the transactions that a restart tore (MULTI without EXEC) in one AOF file, during a pass over it.
 
-    The caller passes each batch to begin_batch(), then to the tracker, then to torn_in_batch(); and calls torn_at()
-    where damage begins and where the part ends, while the tracker has the state at that place.  `start` is the offset
-    of the first MULTI of the open transaction, and the records from `scan_start` on have not been searched yet.
+    The caller passes each batch to begin_batch(), then to the ContextTracker, then to torn_in_batch().  Where damage
+    begins and where the file ends, it calls torn_at(), while the tracker has the state at that place.  `start` is the
+    offset in the file of the first MULTI of the open transaction; the records from the offset `scan_start` on have not
+    been searched yet.
     """
 
     def __init__(self, source: Source, tracker: ContextTracker) -> None:
@@ -52,13 +57,16 @@ class RestartBorders:
         self.commands_before = 0
 
     def begin_batch(self) -> None:
-        """Remember the state before a batch."""
+        """Remember the state of the ContextTracker (transaction, commands, SELECTs) before a batch of records."""
         state = self.tracker.state
         self.open_before = transaction_before_batch(self.tracker)
         self.batch_commands, self.is_selected = state[ContextField.COMMANDS], state[ContextField.SELECTED] > 0
 
     def torn_in_batch(self, batch: RecordBatch, flagged: "array[int]") -> Iterator[TornTransaction]:
-        """Yield the torn transactions that a nested MULTI in the batch proves; the tracker has read the batch."""
+        """Yield the transactions that a restart tore, where a nested MULTI in this batch proves it.
+
+        The ContextTracker has read the batch; `flagged` are the indexes that it returned.
+        """
         tx = self.tracker.tx
         for i in flagged:
             if batch.ids[i] == self.multi and tx[i] > 0 and tx[i] == (tx[i - 1] if i else self.open_before.number):
@@ -72,7 +80,10 @@ class RestartBorders:
             self.commands_before = state[ContextField.GOOD_COMMANDS]
 
     def torn_at(self, end: int) -> TornTransaction | None:
-        """Return the transaction that is open at `end`, where damage or the end of the part proves it torn."""
+        """Return the transaction that is open at the offset `end` and was torn by a restart, or None.
+
+        At `end`, damage begins or the file ends, which proves that the EXEC is missing.
+        """
         number = self.tracker.state[ContextField.TX]
         if number <= 0 or number != self.number or isinstance(self.source, PipeSource):
             return None
@@ -82,12 +93,12 @@ class RestartBorders:
 
     @property
     def open_multi(self) -> int:
-        """The offset of the MULTI of the open transaction."""
+        """The offset in the file of the MULTI of the open transaction."""
         same = self.number == self.tracker.state[ContextField.TX]
         return self.start if same else self.tracker.state[ContextField.MULTI_START]
 
     def _open(self, batch: RecordBatch, i: int) -> None:
-        """Begin with the transaction of record i, unless that was done before."""
+        """Begin to search the transaction of record `i` of the batch for a restart, unless that has begun already."""
         if self.tracker.tx[i] != self.number:
             start = multi_offset(batch, self.tracker.tx, i, self.open_before)
             index = bisect_left(batch.edges, start - batch.base, 0, batch.count)
@@ -95,16 +106,22 @@ class RestartBorders:
             self.commands_before = self.batch_commands + index - batch.ids[:index].count(ANNOTATION)
 
     def _begin(self, batch: RecordBatch, index: int, start: int) -> None:
-        """Begin with the transaction of the MULTI at `start`, which has this index in the batch."""
+        """Begin to search a transaction for a restart.
+
+        Its MULTI is record `index` of the batch, at file offset `start`.
+        """
         self.number, self.start, self.scan_start = self.tracker.tx[index], start, start
         is_selected = self.is_selected or self.select in batch.ids[:index]
         self.scan = BorderScan(self.select, self.tracker.db[index], self.tracker.time[index], is_selected)
 
     def _torn_before_multi(self, batch: RecordBatch, i: int) -> Iterator[TornTransaction]:
-        """Yield the transaction that the nested MULTI at index i proves torn, and begin with the one of that MULTI."""
+        """Yield the open transaction if a restart tore it before the nested MULTI, which is record `i` of the batch.
+
+        Then begin the search in the transaction of that MULTI.
+        """
         place, ids = batch.record_span(i), batch.ids
         if 0 < i < batch.count - 1 and ids[i - 1] == self.multi and ids[i + 1] != self.select:
-            self.scan_start, self.scan.own_place = place.start, -1  # Only MULTIs in a row: cheap in any number.
+            self.scan_start, self.scan.own_place = place.start, -1  # MULTIs in a row need no search.
             return
         border = self.scan.run(self._records(batch, self.scan_start, place.start), place.start, before_multi=True)
         if not border and self._begins_with_redundant_select(batch, i):
@@ -121,7 +138,7 @@ class RestartBorders:
         return TornTransaction(Span(self.start, border.offset), border.evidence, border.is_guess, self.commands_before)
 
     def _begins_with_redundant_select(self, batch: RecordBatch, i: int) -> bool:
-        """Whether the record after a MULTI is a SELECT of the database that is selected already."""
+        """Whether the record after the MULTI at index `i` is a SELECT of the database that is selected already."""
         records = self._records(batch, batch.record_span(i).end, 1 << 62)
         found = next(records, None)
         if found is None:
@@ -130,7 +147,10 @@ class RestartBorders:
         return after.ids[first] == self.select and database_of(after, first) == self.tracker.db[i] >= 0
 
     def _is_interleaved(self, batch: RecordBatch, i: int) -> bool:
-        """Whether two EXEC follow a nested MULTI: two servers wrote here, or one that nests transactions."""
+        """Whether two EXEC follow the nested MULTI at index `i`, before a further MULTI.
+
+        Then no restart tore the transaction: two servers wrote here, or one that nests transactions.
+        """
         execs = 0
         for later, first, end in self._records(batch, batch.record_span(i).end, 1 << 62):
             for k in range(first, end):
@@ -142,7 +162,10 @@ class RestartBorders:
         return False
 
     def _records(self, batch: RecordBatch | None, start: int, end: int) -> Iterator[tuple[RecordBatch, int, int]]:
-        """Yield (batch, first, last + 1) for the records in a byte range; the current batch is not read again."""
+        """Yield (batch, first index, index after the last) for the records between two offsets of the file.
+
+        `batch` is the current batch, which is not read again, or None.
+        """
         if batch is not None and batch.span.start <= start:
             first, stop = _indexes(batch, start, end)
             if first < stop:
@@ -161,7 +184,10 @@ class RestartBorders:
 
 
 def torn_transactions(source: Source, start: int = 0) -> Iterator[TornTransaction]:
-    """Yield the transactions of a part that a restart tore, in order; `start` is 0 or the end of a damaged RDB."""
+    """Yield the transactions of an AOF file that a restart tore (a MULTI without its EXEC), in file order.
+
+    `start` is the offset to read from: 0, or the end of a damaged RDB.
+    """
     tracker = ContextTracker(columns=True)
     borders = RestartBorders(source, tracker)
     for tile in read_tiles(source, command_table().names, start):
@@ -179,7 +205,10 @@ def torn_transactions(source: Source, start: int = 0) -> Iterator[TornTransactio
 
 
 def _read_ahead(source: Source, start: int) -> Iterator[RecordBatch]:
-    """Yield the whole records from `start`; the first reads are small, because most searches end soon."""
+    """Yield batches of the complete records from offset `start`.
+
+    The first reads are small, because most searches end soon.
+    """
     at = start
     for batch in read_batches(source, command_table().names, start, window=_SMALL_WINDOW):
         yield batch
@@ -190,7 +219,7 @@ def _read_ahead(source: Source, start: int) -> Iterator[RecordBatch]:
 
 
 def _indexes(batch: RecordBatch, start: int, end: int) -> tuple[int, int]:
-    """The indexes of the records that begin in a byte range: the first, and the one after the last."""
+    """Return (index of the first record, index after the last) of those that begin between two file offsets."""
     return (
         bisect_left(batch.edges, start - batch.base, 0, batch.count),
         bisect_left(batch.edges, end - batch.base, 0, batch.count),

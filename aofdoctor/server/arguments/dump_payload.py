@@ -1,4 +1,4 @@
-"""The payload of DUMP and RESTORE, and which server versions accept it.
+"""Parse the payload of DUMP and RESTORE, and decide which server versions accept it.
 
 Layout: a value type (1 byte), the value, the RDB version (2 bytes, little endian) and a CRC-64 of all bytes before it
 (8 bytes, little endian).  Source: createDumpPayload in cluster.c; the acceptance was tested on real servers.
@@ -19,7 +19,10 @@ _ZERO_CHECKSUM_SINCE = (8, 4)
 
 @dataclass(frozen=True, slots=True)
 class DumpPayload:
-    """What decides whether a server accepts a payload; `checksum` is ok, bad or none (0)."""
+    """The properties of a RESTORE payload that decide whether a server accepts it.
+
+    `checksum` is ok, bad or none (0).
+    """
 
     value_type: int
     rdb_version: int
@@ -27,12 +30,12 @@ class DumpPayload:
 
     @property
     def dialect(self) -> str:
-        """The numbering of RDB versions that the payload uses: redis or valkey."""
+        """The product that numbers its RDB versions as the payload does: redis or valkey."""
         return "valkey" if self.rdb_version >= _VALKEY_RDB_MIN else "redis"
 
 
 def read_payload(pieces: Iterable[bytes], size: int) -> DumpPayload | None:
-    """Read a payload of `size` bytes, given in pieces; None if it is too short to be one."""
+    """Read the properties of a RESTORE payload of `size` bytes, given in pieces; None if it is too short to be one."""
     if size <= FOOTER_SIZE:
         return None
     crc, left, value_type, footer = 0, size - 8, -1, b""
@@ -48,7 +51,7 @@ def read_payload(pieces: Iterable[bytes], size: int) -> DumpPayload | None:
 
 
 def payload_rejection(version: ServerVersion, payload: DumpPayload | None) -> str:
-    """Return why a version refuses a payload, in a few words; empty if it accepts it."""
+    """Return why a server version refuses a RESTORE payload, in a few words; empty if it accepts the payload."""
     if payload is None:
         return "a RESTORE payload that is too short"
     written = version.rdb_written[1] if payload.dialect == version.rdb_written[0] else 0

@@ -1,4 +1,4 @@
-"""The options of SET and of the EXPIRE commands, by server version: an unknown one is a syntax error at replay.
+"""Know which options of SET and of the EXPIRE commands each server version has; any other is a syntax error.
 
 Source: the documentation of the commands (history of each option) and real servers.
 """
@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 from aofdoctor.server.versions import ServerVersion, version_number
 
-FIRST_OPTION = 3  # its index in the arguments, the name of the command included
+FIRST_OPTION = 3  # the index of the first option in the arguments, counting the command name as 0
 
 
 class OptionWord(NamedTuple):
-    """An option: whether an integer follows it, and the first Redis and Valkey that know it (None: none does)."""
+    """An option of a command, such as EX of SET, and the first Redis and Valkey that know it (None: none does).
+
+    `takes_integer`: an integer follows the option.
+    """
 
     takes_integer: bool
     redis: tuple[int, int] | None
@@ -45,9 +48,10 @@ OPTIONS_BY_COMMAND: dict[str, dict[bytes, OptionWord]] = {
 
 
 def unknown_option(version: ServerVersion, command: str, argv: Sequence[bytes]) -> str:
-    """Return why a version does not accept the options in `argv`, in a few words; empty if it does.
+    """Return why a server version does not accept the options of a command, in a few words; empty if it does.
 
-    `command` is a name in OPTIONS_BY_COMMAND.  A version that is only announced accepts everything.
+    `argv` is the command with its name; `command` is the name in lower case, one of OPTIONS_BY_COMMAND.  A version that
+    is only announced accepts everything.
     """
     if version.is_announced:
         return ""
@@ -61,7 +65,10 @@ def unknown_option(version: ServerVersion, command: str, argv: Sequence[bytes]) 
 
 
 def _option_size(version: ServerVersion, command: str, argv: Sequence[bytes], at: int) -> int:
-    """Return how many arguments the option at an index takes, its name included; 0 if it is invalid."""
+    """Return how many arguments the option at index `at` of a command takes, its name included.
+
+    It is 0 if the server version does not know the option, or its value is invalid.
+    """
     word = argv[at].upper() if len(argv[at]) < 16 else b""
     if command == "set" and word in _COMPARISONS and at + 1 < len(argv):
         return 2 if _knows(version, *_COMPARISONS[word]) else 0

@@ -1,5 +1,5 @@
-"""The context of each record, as a loading server tracks it: database, transaction and time.
+"""Track the context of each AOF record, as a loading server does: database, transaction and time.
 
-May import the command table, aof and the vocabulary.
-What a caller does with the context, such as filtering or editing, does not belong here.
+May import the command table, aof and the vocabulary.  What a caller does with the context, such as filtering or
+editing, does not belong here.
 """

@@ -1,4 +1,4 @@
-"""Track the context of each record: the pure Python fallback of tracker.h."""
+"""Track the database, transaction and time of each AOF record: the pure Python fallback of tracker.h."""
 
 from array import array
 from collections.abc import Sequence
@@ -24,11 +24,12 @@ def track_batch(
     flagged: "array[int]",
     columns: ContextColumns | None,
 ) -> int:
-    """Update `state`, an array with a ContextField each, with a batch; return how many records are flagged.
+    """Update the context (database, transaction, time ...) with a batch of AOF records; return how many are flagged.
 
-    `actions`, `argc_min`, `argc_max` and `counts` are indexed by command id: the RecordAction (plus FLAG to flag every
-    such record), the argument counts that are not flagged, and the number of records.  `flagged` receives the indexes
-    of the flagged records, `columns` the database, transaction and time of each record.
+    Flagged records are those that the caller wants to examine.  `state` has one number per ContextField.  `actions`,
+    `argc_min`, `argc_max` and `counts` are indexed by command id: the RecordAction (plus FLAG to flag every such
+    record), the argument counts that are not flagged, and the number of records.  `flagged` receives the indexes of the
+    flagged records, `columns` the database, transaction and time of each record.
     """
     flagged_count = 0
     for i in range(batch.count):

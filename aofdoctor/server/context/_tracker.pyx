@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Python bindings of tracker.h, with the function of _pytracker.py."""
+"""The compiled form of the ContextTracker: bindings of tracker.h with the same function as _pytracker.py."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -24,7 +24,7 @@ include "../../buffers.pxi"
 
 
 def track_batch(state, batch, actions, argc_min, argc_max, counts, flagged, columns):
-    """Update `state` with a batch; return how many records are flagged.  See _pytracker.py for the arguments."""
+    """Update the context with a batch of AOF records; return how many are flagged (arguments: see _pytracker.py)."""
     cdef _Buffers b = _Buffers()
     cdef tracker_rules rules
     cdef tracker_columns out

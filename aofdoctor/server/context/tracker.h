@@ -1,8 +1,8 @@
-/* Track the context of each record: its database, transaction and time.
+/* Track the database, transaction and time of each AOF record, as a loading server does.
  *
- * Runs over the columns of a batch.  The state is an array of int64, which the
- * fallback in Python uses as well; fields.py names its fields.  Records that a
- * rule selects are only flagged here; compatibility.py and others judge them.
+ * Runs over the columns of a batch of records.  The state is an array of int64, which the fallback in Python uses as well;
+ * fields.py names its fields.  Records that the caller wants to examine, by command id or number of arguments, are
+ * flagged: their indexes are returned.  compatibility.py and others judge them.
  */
 #ifndef AOFDOCTOR_TRACKER_H
 #define AOFDOCTOR_TRACKER_H
@@ -22,17 +22,17 @@ enum {
 enum { TRACKER_ACT_NONE, TRACKER_ACT_ANNOTATION, TRACKER_ACT_SELECT, TRACKER_ACT_MULTI, TRACKER_ACT_EXEC, TRACKER_ACT_MASK = 7, TRACKER_ACT_FLAG = 8 };
 
 typedef struct {
-    const uint8_t *actions;     /* by id: a TRACKER_ACT, plus TRACKER_ACT_FLAG to flag every record */
-    const uint32_t *argc_min;   /* by id: records with fewer arguments are flagged */
-    const uint32_t *argc_max;    /* by id: records with more arguments are flagged */
+    const uint8_t *actions;     /* by command id: a TRACKER_ACT, plus TRACKER_ACT_FLAG to flag every such record */
+    const uint32_t *argc_min;   /* by command id: records with fewer arguments are flagged */
+    const uint32_t *argc_max;    /* by command id: records with more arguments are flagged */
     size_t ids;
 } tracker_rules;
 
 typedef struct {
-    int64_t *db, *tx, *time; /* by record; all NULL if they are not wanted */
+    int64_t *db, *tx, *time; /* one value for each record of the batch; all NULL if they are not requested */
 } tracker_columns;
 
-/* Parse p[0..size) as a number of digits only; -1 if it is none. */
+/* Parse p[0..size) as a decimal number without a sign; -1 if it is none. */
 static int64_t tracker_digits(const uint8_t *p, size_t size) {
     int64_t value = 0;
     if (size < 1 || size > 18) return -1;
@@ -66,8 +66,9 @@ static int64_t tracker_second_argument(const uint8_t *p, const uint8_t *end) {
     return size < 0 || size > end - from ? -1 : tracker_digits(from, (size_t)size);
 }
 
-/* Update the state with `count` records; `flagged` receives the indexes of the flagged ones and has room for all.  Returns
- * their number.  `data` holds `size` bytes of the batch: of a record that is larger than a window only the beginning. */
+/* Update the state with the `count` records of a batch, which begins at file offset `base`.  `flagged` receives the indexes
+ * of the records to examine, and has room for all; returns their number.  `data` holds `size` bytes of the batch: of a
+ * record that is larger than the read buffer only the beginning. */
 static size_t tracker_track_batch(int64_t *state, int64_t base, const uint8_t *data, int64_t size, const int64_t *edges,
                         const uint32_t *argc, const uint16_t *ids, size_t count, const tracker_rules *rules,
                         uint64_t *counts, uint32_t *flagged, const tracker_columns *out) {

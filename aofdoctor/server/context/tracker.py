@@ -1,10 +1,9 @@
-"""Track the database, transaction and time of each record, as a loading server does.
+"""Track the database, transaction and time of each AOF record, as a loading server does.
 
-A batch of records goes in.  The result is the state after it (ContextField),
-the columns db, tx and time if requested, and the indexes of the records that
-were flagged: those with a requested command id or an unusual number of
-arguments, and annotations other than a time.  Unknown is a value, -1: after damage, and if reading did not start at
-the beginning of the part.
+A batch of records goes in.  The result is the state after it (ContextField), the columns db, tx and time if requested,
+and the indexes of the flagged records, which the caller wants to examine: those with a requested command id or an
+unusual number of arguments, and annotations other than a time.  Unknown is a value, -1: after damage, and if reading
+did not start at the beginning of the file.
 """
 
 from array import array
@@ -29,10 +28,10 @@ UNKNOWN = -1
 
 
 class ContextTracker:
-    """The context during one walk over the parts of an AOF in load order.
+    """Follows the database, the transaction and the time during one pass over the files of an AOF in load order.
 
-    `columns`: also fill the columns db, tx and time.  `room` is the maximum
-    number of records in a batch.
+    `columns`: also fill the columns db, tx and time, which have a value for each record of the last batch.  `room` is
+    the maximum number of records in a batch.  `flag` and others choose the records that `track` returns.
     """
 
     def __init__(self, columns: bool = False, room: int = BATCH_RECORDS) -> None:
@@ -53,7 +52,7 @@ class ContextTracker:
         self.begin_part()
 
     def begin_part(self) -> None:
-        """Reset the context for a new part: database 0, no transaction, no time; transaction numbers continue."""
+        """Reset the context for the next file: database 0, no transaction, no time; transaction numbers continue."""
         state = self.state
         transactions, db_limit = state[ContextField.TRANSACTIONS], state[ContextField.DB_LIMIT]
         state[:] = array("q", bytes(8 * len(ContextField)))
@@ -61,7 +60,7 @@ class ContextTracker:
         state[ContextField.TIME] = state[ContextField.FIRST_TIME] = UNKNOWN
 
     def begin_after_preamble(self, end: int) -> None:
-        """Set the end of the RDB preamble, after which the commands of the part begin."""
+        """Note the offset at which the RDB preamble ends and the commands of the file begin."""
         self.state[ContextField.GOOD_END] = end
 
     def mark_unknown(self) -> None:
@@ -69,7 +68,10 @@ class ContextTracker:
         self.state[ContextField.DB] = self.state[ContextField.TX] = UNKNOWN
 
     def flag(self, owner: str, ids: Iterable[int]) -> None:
-        """Flag every record with one of these command ids; this replaces the earlier request of the same owner."""
+        """Make `track` return every record with one of these command ids.
+
+        This replaces the earlier ids of the same `owner`; those of other owners are kept.
+        """
         before = frozenset().union(*self._flagged_ids.values())
         self._flagged_ids[owner] = frozenset(ids)
         flagged_ids = frozenset().union(*self._flagged_ids.values())
@@ -77,19 +79,25 @@ class ContextTracker:
             self.actions[number] ^= FLAG
 
     def limit_arguments(self, argc_max: dict[int, int]) -> None:
-        """Also flag records with more arguments than these limits, by command id; replaces earlier limits."""
+        """Make `track` also return records with more arguments than these limits, by command id.
+
+        The limits of an earlier call are replaced.
+        """
         self._argc_limits = argc_max
         self.set_argument_counts(*self._argument_counts)
 
     def set_argument_counts(self, argc_min: "array[int]", argc_max: "array[int]") -> None:
-        """Flag records with fewer or more arguments than these, by command id."""
+        """Make `track` return records with fewer or more arguments than these limits, given by command id."""
         self._argument_counts = argc_min, argc_max
         self.argc_min[:], self.argc_max[:] = argc_min, argc_max
         for number, limit in self._argc_limits.items():
             self.argc_max[number] = min(self.argc_max[number], limit)
 
     def track(self, batch: RecordBatch) -> "array[int]":
-        """Advance over a batch and return the indexes of the flagged records."""
+        """Update the database, transaction and time with a batch of records; return the indexes of the flagged records.
+
+        Flagged records are those that a caller has asked to examine, with `flag` and others.
+        """
         flagged_count = track_batch(
             self.state,
             batch,
@@ -106,17 +114,17 @@ class ContextTracker:
 
     @property
     def db(self) -> "array[int]":
-        """The database of each record; -1 if unknown."""
+        """The database of each record of the last batch; -1 if unknown."""
         return self._column(0)
 
     @property
     def tx(self) -> "array[int]":
-        """The transaction number of each record: 0 outside of transactions, -1 if unknown."""
+        """The transaction number of each record of the last batch: 0 outside of transactions, -1 if unknown."""
         return self._column(1)
 
     @property
     def time(self) -> "array[int]":
-        """The time of each record in unix seconds; -1 if unknown."""
+        """The time of each record of the last batch in unix seconds; -1 if unknown."""
         return self._column(2)
 
     def _column(self, number: int) -> "array[int]":

@@ -92,10 +92,10 @@ include "../../buffers.pxi"
 
 
 cdef class _Records(_Buffers):
-    """Hold the buffers of a batch of commands, and the indexes of those that are counted."""
+    """Holds the buffers of a batch of AOF records while they are counted, and the indexes of the records to count."""
 
     cdef const uint32_t *selected_indexes(self, source, Py_ssize_t records, size_t *count) except? NULL:
-        """Return the indexes of the records to count, or NULL for all of them."""
+        """Return the indexes of the records to count, or NULL for all; `count` is set to their number."""
         cdef const uint32_t *indexes
         count[0] = records
         if source is None:
@@ -319,7 +319,7 @@ cdef list _key_rows(hitters_keys *keys):
 
 
 cdef int64_t _max_untracked(hitters_keys *keys):
-    """Return the largest count that a key without a slot in the table can have."""
+    """Return the largest count that a key which is not in the table of counted keys can have."""
     cdef int64_t most = 0, least
     cdef size_t way
     for at in range(HITTERS_SETS):
@@ -359,7 +359,7 @@ cdef class KeyCounters:
         _free_keys(&self.counters.writes)
 
     def count_batch(self, batch, db, indexes):
-        """Count the commands of a batch by first key; the batch must not have oversized commands."""
+        """Count the commands of a batch by first key; none of them may be too large for memory."""
         cdef _Records b = _Records()
         cdef size_t count, records = batch.count
         cdef Py_ssize_t origin = batch.origin

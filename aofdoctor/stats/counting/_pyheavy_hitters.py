@@ -1,4 +1,4 @@
-"""Count commands by first key, and find the keys written most: the pure Python fallback of heavy_hitters.h.
+"""Count the commands of an AOF by first key, and find the keys written most: the Python fallback of heavy_hitters.h.
 
 heavy_hitters.h explains the algorithms.
 """
@@ -38,9 +38,10 @@ def _hash(data: bytes, seed: int) -> int:
 
 
 class NameCounts:
-    """A bounded table with a count, a number of bytes and a second sum for each key prefix or command name.
+    """A table of bounded size that adds up (count, bytes, extra) for each key prefix or command name.
 
-    After NAMES_MAX names, further ones share a row.
+    `extra` is the number of keys with a TTL for RDB keys, and 0 for commands.  After NAMES_MAX names, further ones
+    share a row.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class NameCounts:
         self.overflow = [0, 0, 0]
 
     def add(self, name: bytes, size: int, extra: int) -> None:
-        """Count a key prefix or command name once, and add `size` to its bytes and `extra` to its second sum."""
+        """Count a key prefix or command name once, and add `size` to its bytes and `extra` to its third sum."""
         if name in self.counts or len(self.counts) < NAMES_MAX:
             row = self.counts.setdefault(name, [0, 0, 0])
         else:
@@ -57,11 +58,11 @@ class NameCounts:
             row[column] += value
 
     def rows(self) -> list[NameRow]:
-        """Return (prefix or command name, count, bytes, second sum) for each, in no particular order."""
+        """Return (name, count, bytes, extra) for each key prefix or command name in the table, in any order."""
         return [(name, row[0], row[1], row[2]) for name, row in self.counts.items()]
 
     def overflow_row(self) -> tuple[int, int, int]:
-        """Return (count, bytes, second sum) of all prefixes or command names that have no row of their own."""
+        """Return (count, bytes, extra) of all key prefixes or command names for which the table had no room."""
         return self.overflow[0], self.overflow[1], self.overflow[2]
 
 
@@ -77,7 +78,7 @@ def key_prefix(name: bytes, delimiter: int, depth: int) -> bytes:
 class _SpaceSaving:
     """Finds the keys with the highest counts in bounded memory: Space-Saving (Metwally, Agrawal and El Abbadi, 2005).
 
-    The keys are divided into sets by a hash, each with a summary of WAYS keys.
+    A hash divides the keys into SETS sets; each set keeps WAYS keys and replaces the one with the lowest count.
     """
 
     def __init__(self) -> None:
@@ -135,7 +136,7 @@ class KeyCounters:
     def count_batch(self, batch: RecordBatch, db: Sequence[int], indexes: "array[int] | None") -> None:
         """Count the commands of a batch by first key: those in `indexes`, or all if it is None.
 
-        `db` has the database of each command.  The batch must not have oversized commands.
+        `db` has the database of each command.  A batch with a command that is too large for memory is not allowed.
         """
         for i in range(batch.count) if indexes is None else indexes:
             number = batch.ids[i] if 4 * batch.ids[i] < len(self._first_key_rules) else UNKNOWN
@@ -151,7 +152,7 @@ class KeyCounters:
     def count_key(self, head: bytes, size: int, db: int, weight: int) -> None:
         """Count one write to a key with a name of `size` bytes in database `db`, by a command of `weight` bytes.
 
-        `head` has the first KEY_BYTES_COMPARED bytes of the name, or all.
+        `head` has the first KEY_BYTES_COMPARED bytes of the name, or all of it if it is shorter.
         """
         self._prefixes.add(key_prefix(head[:size], self._delimiter, self._depth), weight, 0)
         multiplier = self._sample_multiplier(weight)
@@ -162,7 +163,7 @@ class KeyCounters:
             self._writes.add(key, 1, multiplier)
 
     def count_unknown(self, name: bytes, weight: int) -> None:
-        """Count a command of `weight` bytes with a name that no known server has, by this name."""
+        """Count a command that no known server has under its name; `weight` is its size in bytes."""
         self._unknown.add(name[:NAME_BYTES_KEPT].lower(), weight, 0)
 
     def _sample_multiplier(self, weight: int) -> int:
@@ -183,40 +184,46 @@ class KeyCounters:
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, commands, bytes, 0) for each prefix of a first key, in no particular order."""
+        """The counted (prefix, commands, bytes, 0) for each prefix of a first key, in no particular order.
+
+        The 0 is unused.
+        """
         return self._prefixes.rows()
 
     @property
     def other_prefixes(self) -> tuple[int, int, int]:
-        """(commands, bytes, 0) of the key prefixes that have no row of their own, because there were too many."""
+        """The counted (commands, bytes, 0) of the key prefixes for which the table had no room; the 0 is unused."""
         return self._prefixes.overflow_row()
 
     @property
     def unknown_names(self) -> list[NameRow]:
-        """(name in lower case, commands, bytes, 0) of commands that no known server has."""
+        """The counted (name in lower case, commands, bytes, 0) of commands that no known server has.
+
+        The 0 is unused.
+        """
         return self._unknown.rows()
 
     @property
     def other_unknown_names(self) -> tuple[int, int, int]:
-        """(commands, bytes, 0) of the unknown commands that have no row of their own, because there were too many."""
+        """The counted (commands, bytes, 0) of the unknown commands for which the table had no room; the 0 is unused."""
         return self._unknown.overflow_row()
 
     @property
     def by_bytes(self) -> list[HeavyHitterRow]:
-        """A row for each key with the most bytes written to it; count, error and variance are in bytes."""
+        """The keys with the most bytes written to them, as HeavyHitterRow tuples with counts in bytes."""
         return self._bytes.rows()
 
     @property
     def by_writes(self) -> list[HeavyHitterRow]:
-        """A row for each key with the most commands that write to it; count, error and variance are in commands."""
+        """The keys with the most commands that write to them, as HeavyHitterRow tuples with counts in commands."""
         return self._writes.rows()
 
     @property
     def max_other_bytes(self) -> int:
-        """The most bytes that can have been written to a key without a row in `by_bytes`, ignoring sampling errors."""
+        """The most bytes that can have been written to a key that is not in `by_bytes`, ignoring sampling errors."""
         return self._bytes.max_untracked()
 
     @property
     def max_other_writes(self) -> int:
-        """The most commands that can have written to a key without a row in `by_writes`, ignoring sampling errors."""
+        """The most commands that can have written to a key that is not in `by_writes`, ignoring sampling errors."""
         return self._writes.max_untracked()

@@ -9,7 +9,7 @@ from aofdoctor.stats.counting.constants import DB_ROWS, NAME_BYTES_KEPT, TYPE_RO
 
 _LZF_INPUT_MAX = 256  # enough compressed bytes to get the prefix of a name
 _LZF_OUTPUT_MAX = 376
-_STRING_HEADER_MAX = 19  # an encoding byte and two lengths
+_STRING_HEADER_MAX = 19  # bytes: an encoding byte and two lengths of at most 9 bytes
 
 
 class RdbKeyCounters:
@@ -34,11 +34,12 @@ class RdbKeyCounters:
         threshold: int,
         larger_indexes: "array[int]",
     ) -> tuple[int, int]:
-        """Count the keys among the RDB items with column index `at` up to, not including, `stop`.
+        """Count the keys among the items of an RDB (keys and opcodes) with the indexes [at, stop) in `columns`.
 
-        `data` has bytes of the file from `data_offset` on.  Stops at the first key with a name that is not whole in
-        `data` or cannot be decoded.  The indexes of the keys with more than `threshold` bytes are written to
-        `larger_indexes`.  Returns (the index of the first item that was not counted, the number of larger keys).
+        `data` has bytes of the file from the offset `data_offset` on.  Counting stops at the first key with a name that
+        is not completely in `data` or cannot be decoded.  The indexes of the keys with more than `threshold` bytes are
+        written to `larger_indexes`.  Returns (the index of the first item that was not counted, the number of larger
+        keys).
         """
         larger_count = 0
         while at < stop:
@@ -67,29 +68,29 @@ class RdbKeyCounters:
 
     @property
     def by_type(self) -> list[RdbCountsRow]:
-        """The counted (keys, bytes, keys with a TTL) for each type byte from 0 on."""
+        """The counted (keys, bytes, keys with a TTL) for each RDB type byte from 0 on."""
         return [(keys, size, expires) for keys, size, expires in self._by_type]
 
     @property
     def by_db(self) -> list[RdbCountsRow]:
-        """Counted (keys, bytes, keys with a TTL) for each tracked database, then all others, then the unknown one."""
+        """The counted (keys, bytes, keys with a TTL) for databases 0 to 1023, then all others, then the unknown one."""
         return [(keys, size, expires) for keys, size, expires in self._by_db]
 
     @property
     def prefixes(self) -> list[NameRow]:
-        """(prefix, keys, bytes, keys with a TTL) for each prefix of a key's name, in no particular order."""
+        """The counted (prefix, keys, bytes, keys with a TTL) for each prefix of an RDB key's name, in any order."""
         return self._names.rows()
 
     @property
     def other_prefixes(self) -> RdbCountsRow:
-        """(keys, bytes, keys with a TTL) of the prefixes that have no row of their own, because there were too many."""
+        """The counted (keys, bytes, keys with a TTL) of the RDB key prefixes for which the table had no room."""
         return self._names.overflow_row()
 
 
 def _decode_name(data: bytes, at: int) -> bytes | None:
-    """Decode the key name (an RDB string) at index `at` of `data`, as far as a prefix can reach.
+    """Decode the first bytes of a key name (an RDB string) at index `at` of `data`: enough of it to find the prefix.
 
-    None if `data` does not hold that much of it, or if no string is there.
+    None if `data` ends too early, or if no string begins there.
     """
     head = data[at : at + _STRING_HEADER_MAX] if 0 <= at < len(data) else b""
     if not head or head[0] > 0xC3:
@@ -111,7 +112,7 @@ def _decode_name(data: bytes, at: int) -> bytes | None:
 
 
 def _decode_length(head: bytes, at: int) -> tuple[int | None, int]:
-    """Return (the RDB length at index `at` of `head`, or None; the index after it)."""
+    """Decode the RDB length at index `at` of `head`; return (the length, or None; the index after it)."""
     first = head[at] if at < len(head) else 0
     if first < 0x40:
         return first, at + 1

@@ -1,4 +1,4 @@
-"""Count commands by name, database, time and log offset: the pure Python fallback of record_counters.h."""
+"""Count commands by name, database, time and offset over all AOF files: the Python fallback of record_counters.h."""
 
 from array import array
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.stats.counting.constants import DB_ROWS, MAX_BUCKETS, BucketRow, db_row
 
-_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)  # a Bucket (constants.py) without its number
+_EMPTY_BUCKET = (0, 0, 0, -1, 0, -1)  # the fields of a Bucket (constants.py) after its number
 
 
 class _Buckets:
-    """A histogram of commands in at most MAX_BUCKETS buckets of equal width; the width grows as needed."""
+    """A histogram of commands over time or offsets, in at most MAX_BUCKETS buckets; their width grows as needed."""
 
     def __init__(self, width: int, factors: Sequence[int]) -> None:
         if width < 1:
@@ -44,7 +44,7 @@ class _Buckets:
         self.width, self.low, self.high = self.width * factor, self.low // factor, self.high // factor
 
     def rows(self) -> BucketRow:
-        """Return (the width of a bucket, all buckets from the first to the last)."""
+        """Return the histogram: (the width of a bucket in seconds or bytes, all buckets from the first to the last)."""
         reach = range(self.low, self.high + 1) if self.buckets else range(0)
         return self.width, [(b, *self.buckets.get(b, _EMPTY_BUCKET)) for b in reach]
 
@@ -61,8 +61,8 @@ class RecordCounters:
     """Count commands and bytes by command name, by database, over time, and over the offsets of all AOF files.
 
     `burst_kinds` has a byte for each command id: 1 or 2 if bursts of this command are searched for, else 0.  The
-    buckets of time are `time_width` seconds wide until there are too many.  Each time they then become wider by the
-    next of the `factors`, an array that ends with a 0; after that they double.
+    histogram over time has buckets of `time_width` seconds until there are too many.  Each time they then become wider
+    by the next of the `factors`, an array that ends with a 0; after that they double.
     """
 
     def __init__(self, burst_kinds: bytes, time_width: int, factors: Sequence[int]) -> None:
@@ -111,7 +111,7 @@ class RecordCounters:
 
     @property
     def by_db(self) -> list[tuple[int, int]]:
-        """The counted (commands, bytes) for each tracked database, then for all others, then for the unknown one."""
+        """The counted (commands, bytes) for databases 0 to 1023, then for all others, then for the unknown one."""
         return [(commands, size) for commands, size in self._by_db]
 
     @property

@@ -1,6 +1,6 @@
 """Limits and row types shared by the compiled and the pure Python counters of statistics, and by their users.
 
-The headers next to it repeat the numbers.
+The C headers in this directory repeat the numbers.
 """
 
 # ---- by database: record_counters.h ----
@@ -40,7 +40,7 @@ RdbCountsRow = tuple[int, int, int]
 
 
 def db_row(db: int) -> int:
-    """Return the index of the row that counts database `db`; negative numbers mean an unknown database."""
+    """Return the index of database `db` in a table of counts by database; negative numbers mean an unknown database."""
     if db < 0:
         return UNKNOWN_DB_ROW
     return db if db < TRACKED_DBS else OTHER_DBS_ROW

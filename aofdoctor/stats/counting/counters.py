@@ -1,7 +1,7 @@
 """Choose the counters of statistics: the compiled ones, or the pure Python ones if they were not built.
 
-RecordCounters counts commands by name, database, time and log offset without looking
-at arguments, KeyCounters by first key, and RdbKeyCounters the keys of an RDB.
+RecordCounters counts commands by name, database, time and offset over all AOF files without looking at arguments,
+KeyCounters by first key, and RdbKeyCounters the keys of an RDB.
 """
 
 from array import array
@@ -47,5 +47,5 @@ __all__ = [
 
 
 def to_index_array(indexes: list[int]) -> "array[int]":
-    """Convert indexes of commands in a batch from a list to the array type that the counters accept."""
+    """Convert a list of record indexes to the array type that the counters accept."""
     return array("I", indexes)

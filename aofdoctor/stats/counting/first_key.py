@@ -1,6 +1,6 @@
 """Find the first key of a command, by the key specifications of the command table.
 
-Statistics by key attribute a command to its first key.  The rules are packed into bytes for the compiled code.
+Statistics by key count a command under its first key.  The rules are packed into bytes for the compiled code.
 """
 
 import functools
@@ -38,7 +38,7 @@ def first_key_rules() -> bytes:
 
 
 def _first_key_rule(command: CommandSpec) -> tuple[int, int, int, int]:
-    """Convert a command's first key specification to four numbers, as KeyCounters describes them.
+    """Convert a command's first key specification to the four numbers that KeyCounters needs to find the key.
 
     All are 0 if the key comes after a keyword that must be searched, as in XREADGROUP.
     """
@@ -52,9 +52,9 @@ def _first_key_rule(command: CommandSpec) -> tuple[int, int, int, int]:
 
 
 def first_key(batch: RecordBatch, i: int) -> tuple[bytes, int] | None:
-    """Return (up to KEY_BYTES_COMPARED bytes of the first key of record `i`, the size of the key), or None.
+    """Return (beginning of the first key of record `i` of a batch, the key's size in bytes), or None without a key.
 
-    None if the command has no key.  Works for oversized records as well.
+    The beginning has up to KEY_BYTES_COMPARED bytes.  Records that are too large for memory are read from the file.
     """
     number = batch.ids[i]
     at, tail, numkeys_at, _ = first_key_rules()[4 * number : 4 * number + 4]
@@ -67,5 +67,5 @@ def first_key(batch: RecordBatch, i: int) -> tuple[bytes, int] | None:
 
 
 def is_positive(count: bytes) -> bool:
-    """Return whether an argument is a decimal number greater than 0 of at most nine digits."""
+    """Whether an argument of a command is a decimal number greater than 0 of at most nine digits."""
     return count.isdigit() and len(count) < 10 and int(count) > 0

@@ -22,7 +22,7 @@
 
 #define HITTERS_SETS 1024      /* a power of two */
 #define HITTERS_WAYS 8
-#define HITTERS_KEY_BYTES_KEPT 88       /* bytes that are kept of a key */
+#define HITTERS_KEY_BYTES_KEPT 88       /* bytes that are kept of a key's name */
 #define HITTERS_ALWAYS_COUNTED_BITS 14        /* a record of 2^13 bytes or more is always counted */
 #define HITTERS_KEY_BYTES_COMPARED 4096      /* keys of the same length that are equal up to here count as one key */
 #define HITTERS_NAMES_SLOTS 16384    /* a power of two */
@@ -64,7 +64,7 @@ typedef struct {
 } hitters_name;
 
 typedef struct {
-    hitters_name *slot;        /* HITTERS_NAMES_SLOTS of them */
+    hitters_name *slot;        /* a hash table of HITTERS_NAMES_SLOTS rows */
     size_t used;
     hitters_name overflow;
 } hitters_names;
@@ -121,15 +121,15 @@ typedef struct {
 } hitters_key;
 
 typedef struct {
-    uint64_t *tag;           /* HITTERS_SETS * HITTERS_WAYS of them; 0: the slot is free */
-    hitters_key *key;          /* as many as of `tag` */
+    uint64_t *tag;           /* the hash of the key in each of HITTERS_SETS * HITTERS_WAYS slots; 0: the slot is free */
+    hitters_key *key;          /* the key and its counts in the same slots */
 } hitters_keys;
 
 static inline int hitters_is_key(const hitters_key *key, const uint8_t *p, size_t size, int64_t db) {
     return key->size == size && key->db == db && !memcmp(key->name, p, size < HITTERS_KEY_BYTES_KEPT ? size : HITTERS_KEY_BYTES_KEPT);
 }
 
-/* Add a sampled write of a key, with the weight of `multiplier` such writes. */
+/* Add a sampled write of a key of `size` bytes at p: it counts as `multiplier` writes of `weight` (bytes, or 1). */
 static inline void hitters_add_key(hitters_keys *keys, uint64_t hash, const uint8_t *p, size_t size, int64_t db, int64_t weight,
                              int64_t multiplier) {
     size_t set = (hash >> 8) % HITTERS_SETS * HITTERS_WAYS, least = 0;
@@ -172,7 +172,7 @@ typedef struct {
 } hitters_sample;
 
 typedef struct {
-    const hitters_key_rule *rules; /* by id */
+    const hitters_key_rule *rules; /* by command id */
     size_t ids;
     uint8_t delimiter;
     unsigned depth;
@@ -214,8 +214,8 @@ static void hitters_count_unknown(hitters_counters *t, const uint8_t *p, size_t 
     hitters_add_to_name(hitters_find_name(&t->unknown, lower, size), weight, 0);
 }
 
-/* The weight of a record in the sample: 1 if it is counted in any case, 0 if it is left out.  It is a power of two, so that
- * multiplier * weight is about 2 to the power of HITTERS_ALWAYS_COUNTED_BITS. */
+/* Return how often a record of `weight` bytes counts in the sample: 1 if it is counted in any case, 0 if it is left out.
+ * Otherwise it is a power of two, so that multiplier * weight is about 2 to the power of HITTERS_ALWAYS_COUNTED_BITS. */
 static inline int64_t hitters_multiplier(hitters_sample *sample, int64_t weight) {
     if (weight >> (HITTERS_ALWAYS_COUNTED_BITS - 1)) return 1;
     if (sample->exact_bytes > 0) {

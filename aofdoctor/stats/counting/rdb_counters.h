@@ -1,7 +1,8 @@
 /* Count the keys of an RDB by type, by database and by prefix, and how many of them have a TTL.
  *
- * Reads the columns that the walker (rdb/walk) fills, and the bytes of the file that have the names.  Counting stops at
- * a name that is not completely in these bytes or cannot be decoded; the caller decodes it and counts that key alone.
+ * Reads the columns with offsets and types of RDB keys that the walker (rdb/walk) fills, and the bytes of the file that have
+ * the names.  Counting stops at a name that is not completely in these bytes or cannot be decoded; the caller decodes it and
+ * counts that key alone.
  */
 #ifndef AOFDOCTOR_RDB_COUNTERS_H
 #define AOFDOCTOR_RDB_COUNTERS_H
@@ -52,8 +53,8 @@ static inline size_t rdbkeys_digits(int64_t value, uint8_t *out) {
     return size;
 }
 
-/* Decode the beginning of the string at p to `out`, which has RDBKEYS_LZF_OUTPUT_MAX bytes, as far as a prefix can reach;
- * return its size, or -1 if it is not complete before `end` or cannot be decoded. */
+/* Decode the beginning of the RDB string at p (a key name), as far as a prefix can reach, to `out`, which has
+ * RDBKEYS_LZF_OUTPUT_MAX bytes; return its size, or -1 if it is not complete before `end` or cannot be decoded. */
 static int64_t rdbkeys_decode_name(const uint8_t *p, const uint8_t *end, uint8_t *out) {
     uint8_t head[2 * 9 + 1 + WALK_SLACK] = {0};
     size_t available = (size_t)(end - p), known = available < 2 * 9 + 1 ? available : 2 * 9 + 1;
@@ -83,7 +84,7 @@ static int64_t rdbkeys_decode_name(const uint8_t *p, const uint8_t *end, uint8_t
     return decoded < needed ? -1 : (int64_t)needed;
 }
 
-/* Count the keys among the items from `at` on, before `stop`; data[0, size) are bytes of the file from offset `base` on.
+/* Count the keys among the RDB items (keys and opcodes) [at, stop); data[0, size) are bytes of the file from offset `base`.
  * Returns the index of the first item that was not counted.  The indexes of the keys with more than `threshold` bytes are
  * written to `larger`, their number to *larger_count. */
 static size_t rdbkeys_count_items(rdbkeys_counters *t, const int64_t *edges, const int64_t *name, const int64_t *expire,

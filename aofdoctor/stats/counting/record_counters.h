@@ -1,7 +1,7 @@
 /* Count commands and their bytes by command name, by database, over time, and over the offsets of all AOF files.
  *
- * Reads the columns of a batch and no arguments.  Memory is bounded: databases from RECORDS_TRACKED_DBS on
- * share a row, and a histogram with too many buckets makes them wider.
+ * Reads the columns of a batch of records (command ids, offsets, databases, times) and no arguments.  Memory is bounded:
+ * databases from RECORDS_TRACKED_DBS on share a row, and a histogram with too many buckets makes them wider.
  */
 #ifndef AOFDOCTOR_RECORD_COUNTERS_H
 #define AOFDOCTOR_RECORD_COUNTERS_H
@@ -62,7 +62,7 @@ static void records_widen(records_buckets *buckets) {
     buckets->high /= factor;
 }
 
-/* Make the bucket of x the current one; x is not negative. */
+/* Make the bucket that counts x (seconds or an offset) the current one; x is not negative. */
 static void records_seek(records_buckets *buckets, int64_t x) {
     if (buckets->high < buckets->low) buckets->low = buckets->high = x / buckets->width;
     for (;;) {
@@ -98,7 +98,7 @@ static void records_flush_span(records_counters *counters, const records_span *s
     *(time ? &time->bytes : &counters->untimed.bytes) += s->bytes;
 }
 
-/* Begin a span with a record at the log offset `at`. */
+/* Begin a span of consecutive records with one at offset `at`, counted over all files. */
 static void records_begin_span(records_counters *counters, records_span *s, int64_t db, int64_t time, int64_t at) {
     records_seek(&counters->positions, at);
     if (time >= 0) records_seek(&counters->times, time);
@@ -117,8 +117,8 @@ static inline void records_count_kind(records_bucket *bucket, unsigned kind, int
 }
 
 /* Count `count` records: those in `indexes`, or the first ones of the batch if it is NULL; annotations are skipped.
- * `log_offset` is the offset of the batch in the whole log.  The indexes of the records with more than `threshold` bytes are
- * written to `larger`; returns their number. */
+ * `log_offset` is the offset of the batch, counted over all files.  The indexes of the records with more than `threshold` bytes
+ * are written to `larger`; returns their number. */
 static size_t records_count_batch(records_counters *counters, int64_t log_offset, const int64_t *edges, const uint16_t *ids, const int64_t *db,
                         const int64_t *time, const uint32_t *indexes, size_t count, int64_t threshold, uint32_t *larger) {
     size_t larger_count = 0;
