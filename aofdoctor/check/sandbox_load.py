@@ -131,12 +131,13 @@ def load_in_sandbox(
     reasons, was_started = list[str](), False
     for binary in candidates:
         verdict = verdicts[binary.version_name]
-        starts = verdict.outcome in _STARTING or (bool(binaries) and verdict.outcome is not Outcome.NOT_APPLICABLE)
-        if starts and not_loaded:
+        is_judged_able = verdict.outcome in _STARTING
+        is_asked_for = bool(binaries) and verdict.outcome is not Outcome.NOT_APPLICABLE and not not_loaded
+        if is_judged_able and not_loaded:
             reasons.append(
                 f"{binary.title}: it reads on over the damage at {not_loaded}, but that is not replayed unseen"
             )
-        elif starts:
+        elif is_judged_able or is_asked_for:
             try:
                 return _load(report, binary, databases, on_progress, timeout)
             except LoadTimeoutError as problem:  # Another server would need as long.
