@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from aofdoctor import text
 
-_CONTAINER_ID = r"(?P<id>[0-9a-f]{64})"
 _POD = re.compile(r"pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
-_PODMAN = re.compile(rf"(?:^|/)libpod-{_CONTAINER_ID}(?:\.scope)?(?:/|$)")
-_DOCKER = re.compile(rf"(?:^|/)(?:docker-|docker/){_CONTAINER_ID}(?:\.scope)?(?:/|$)")
+_PODMAN = re.compile(r"(?:^|/)libpod-(?P<id>[0-9a-f]{64})(?:\.scope)?(?:/|$)")
+_DOCKER = re.compile(r"(?:^|/)(?:docker-|docker/)(?P<id>[0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _USER_UNIT = re.compile(r"/user@\d+\.service/(?:[^/]+\.slice/)*(?P<unit>[^/]+\.service)(?:/|$)")
 _UNIT = re.compile(r"(?:^|/)(?:[^/]+\.slice/)+(?P<unit>[^/]+\.service)(?:/|$)")
 
