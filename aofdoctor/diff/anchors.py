@@ -1,6 +1,6 @@
-"""Find where two AOFs run together again after a difference larger than a window: the anchors of a patience diff.
+"""Find where two AOFs have equal commands again after a difference that is too long for the search in memory.
 
-An anchor is a unit that occurs exactly once on each side.  Of all anchors the
+An anchor is a unit (a command, a transaction or an RDB key) that occurs exactly once in each of the two AOFs.  Of all anchors the
 longest sequence that has the same order on both sides is used (a longest
 increasing subsequence).  Both sides are read to their ends once.  Memory is
 bounded by sampling: of many distinct digests only those with zeros in the low
@@ -40,7 +40,7 @@ def resync_anchors(a: Side, b: Side) -> tuple[list[tuple[int, int]], bool]:
 
 
 def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
-    """Yield the digests of all units in pieces, each with the index of its first unit."""
+    """Yield (index of the first unit, digests) for pieces of an AOF; a unit is a command, transaction or RDB key."""
     start = 0
     while True:
         side.read_units(_STEP)
@@ -52,7 +52,7 @@ def _digests(side: Side) -> Iterator[tuple[int, list[int]]]:
 
 
 class _DigestSample:
-    """The unit index of each sampled digest, or _REPEATED if the digest occurs more than once."""
+    """A bounded sample of the digests of an AOF's commands: digest to index in the AOF, or _REPEATED if not unique."""
 
     def __init__(self) -> None:
         self.ordinals: dict[int, int] = {}
@@ -69,7 +69,7 @@ class _DigestSample:
                 self.thin(2 * self.mask + 1)
 
     def thin(self, mask: int) -> None:
-        """Keep only the digests that have zeros at the bits of the mask."""
+        """Make the sample smaller: keep only the digests that have zeros at the bits of the mask."""
         if mask > self.mask:
             self.mask = mask
             self.ordinals = {digest: at for digest, at in self.ordinals.items() if not digest & mask}

@@ -70,7 +70,7 @@ def skip_common_bytes(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]) -
 
 
 def _skip_finished_part(side: Side, position: DiffPosition) -> DiffPosition:
-    """Return the position, or the start of the next part with any bytes if its own part ends at it."""
+    """Return a position in an AOF; at the end of a file, the start of the next file that is not empty."""
     while position.part < len(side.sources):
         source = side.sources[position.part]
         if source and source.readinto(memoryview(bytearray(1)), position.offset):
@@ -122,7 +122,7 @@ class _PartComparison:
         return tracker.state[ContextField.TX] == 0
 
     def _skip_rdb(self, rdb: Preamble) -> None:
-        """Count the keys of an RDB that is equal on both sides, and continue behind it."""
+        """Count the keys of an RDB that is the same in both AOFs, and continue after it."""
         rdbs, part = self._rdbs[1]
         rdbs[part] = rdb
         self._key_count += rdb.keys or 0
@@ -130,7 +130,7 @@ class _PartComparison:
         self._tracker.begin_after_preamble(rdb.span.end)
 
     def _count_common_bytes(self, tile: RecordBatch | Preamble) -> int:
-        """Count the leading bytes of a tile of A that are equal on B."""
+        """Count the leading bytes of a tile (a batch of records, an RDB, or damage) of AOF A that are the same in AOF B."""
         start, size = tile.span.start, tile.span.size
         if not isinstance(tile, RecordBatch) or tile.oversized:
             return count_common_bytes(self._source_a, start, self._source_b, start + self._shift, size)
@@ -145,7 +145,7 @@ class _PartComparison:
         return done
 
     def _locate_fork(self, tile: RecordBatch | Preamble, common: int) -> None:
-        """Set the fork to the first record of a tile that differs; `common` bytes of the tile are equal."""
+        """Set `fork` to the first record that differs, in a batch of AOF A of which the first `common` bytes are equal in B."""
         start = tile.span.start
         if isinstance(tile, RecordBatch) and not tile.oversized:
             k = bisect_right(tile.edges, tile.edges[0] + common, 0, tile.count) - 1
@@ -157,7 +157,7 @@ class _PartComparison:
         self.bytes_past_fork = tile.span.start + common - start
 
     def _position_at(self, offset: int, on_b: bool = False) -> DiffPosition:
-        """Return the position at an offset of A on either side, in the context that the tracker has reached."""
+        """Return the position, in A or (`on_b`) in B, that belongs to an offset in A's file, with the current database."""
         state, begin = self._tracker.state, self._start[on_b]
         timed = state[ContextField.ANNOTATIONS] or not on_b
         return DiffPosition(
@@ -186,7 +186,7 @@ def count_common_bytes(source: Source, start: int, other_source: Source, start_o
 
 
 def _fill_buffer(source: Source, buffer: bytearray, size: int, offset: int) -> int:
-    """Read until `size` bytes are in the buffer or the source ends; return their number."""
+    """Fill a buffer with `size` bytes of a file, or fewer at its end; return the number of bytes read."""
     view, done = memoryview(buffer)[:size], 0
     while done < size and (got := source.readinto(view[done:], offset + done)):
         done += got

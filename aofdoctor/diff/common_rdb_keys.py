@@ -2,8 +2,8 @@
 
 The items of A's RDB are walked, and their bytes compared with those of B's RDB.
 From the start of an item on, equal bytes are equal items if both RDBs have the
-same version.  The comparison stops at the first differing byte and before the
-end mark.
+same version.  The comparison stops at the first differing byte and before the EOF
+opcode.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ from aofdoctor.rdb.walk.walker import StopReason
 from aofdoctor.rdb.walk.window import WalkWindow
 
 _CONTEXT_KEYS = 3  # equal keys before the fork that are read again as commands, to be shown as context
-_TRAILER_SIZE = 9  # bytes of the end mark and the checksum
+_TRAILER_SIZE = 9  # bytes of the EOF opcode and the checksum
 
 
 def is_in_rdb(side: Side, position: DiffPosition) -> bool:
@@ -72,7 +72,7 @@ def have_comparable_keys(a: Side, b: Side, at: tuple[DiffPosition, DiffPosition]
 
 
 def _keys_end(side: Side, part: int) -> int:
-    """The offset of the EOF opcode of a part's RDB, in bytes of the file."""
+    """Return the offset in the file of the EOF opcode of the RDB at its head."""
     rdb = side.rdbs[part]
     return rdb.span.end - (_TRAILER_SIZE if header.has_checksum(rdb.magic) else 1)
 

@@ -1,4 +1,4 @@
-"""Compare two AOFs as ordered streams of units, in bounded memory.
+"""Compare the commands of two AOFs in their order, in bounded memory.
 
 Strategy: common bytes are skipped at memory speed (common_bytes.py).  Then both
 sides are read as units, one window of each at a time.  The edit script of a
@@ -137,7 +137,7 @@ class CommandDiff:
     # -- common units --
 
     def _skip_common(self, positions: tuple[DiffPosition, DiffPosition]) -> CommonBytes:
-        """Skip equal bytes from positions outside of a transaction; reading by units goes on at their end."""
+        """Skip the bytes that both AOFs have in common, from two positions on; then continue command by command."""
         skip = skip_common_keys if have_comparable_keys(*self.sides, positions) else skip_common_bytes
         common = skip(*self.sides, positions)
         for side, position in zip(self.sides, common.resume, strict=True):
@@ -147,7 +147,7 @@ class CommandDiff:
         return common
 
     def _recheck_bytes(self) -> None:
-        """Compare bytes again if enough equal units have passed since the last difference."""
+        """Go back to comparing bytes, which is faster, if many equal commands have passed since the last difference."""
         if self._equal_units < self._recheck_after or self._resume is None or self.totals.resyncs > _RESYNCS_MAX:
             return
         before, self._equal_units = self._resume, 0
@@ -157,7 +157,7 @@ class CommandDiff:
         self._anchors = None  # Anchors are unit numbers, and the units just skipped were not counted.
 
     def _discard_common(self, count: int) -> int:
-        """Drop the first units of both sides, which are equal; return their number."""
+        """Drop the commands, transactions and RDB keys that both AOFs have next in common; return their number."""
         if count:
             a, b = self.sides
             self._in_divergence = False
@@ -174,7 +174,7 @@ class CommandDiff:
         return count
 
     def _next_key_positions(self) -> tuple[DiffPosition, DiffPosition] | None:
-        """Return the positions of both sides if both are at the start of an RDB key, else None."""
+        """Return the current position in each AOF if both are at the start of an RDB key, else None."""
         for side in self.sides:
             side.read_units(1)
         if not all(side.count and side.unit(0).kind == UnitKind.KEY and not side.unit(0).chunk for side in self.sides):
@@ -184,7 +184,7 @@ class CommandDiff:
     # -- differences --
 
     def _diff_window(self) -> Iterator[DiffEvent]:
-        """Yield the differences of the current windows and drop the units that are done."""
+        """Yield the differences among the commands now in memory (the windows), and drop those that are dealt with."""
         self._equal_units = 0
         limits = self._window_limits()
         own, other = (
@@ -244,7 +244,7 @@ class CommandDiff:
         return [(j, i, n) for i, j, n in blocks_found], shortest
 
     def _find_anchors(self) -> None:
-        """Read both sides to their ends for the anchors at which they run together again."""
+        """Read both AOFs to their ends to find where they have equal commands again (anchors)."""
         self.totals.resyncs += 1
         a, b = (side.reopen_at(side.position()) for side in self.sides)
         one, two = (side.discarded_units for side in self.sides)
@@ -255,7 +255,7 @@ class CommandDiff:
         self._anchors = deque((one + x, two + y) for x, y in pairs)
 
     def _emit_differences(self, end: int, other_end: int, blocks: list[Block]) -> Iterator[DiffEvent]:
-        """Yield the differences up to one index on each side, and drop those units."""
+        """Yield the differences among the first commands in memory of each AOF, up to one index each, and drop them."""
         consumed = 0, 0
         paired = pair_units(self.sides, (end, other_end), blocks)
         self.totals.common_commands += paired.equal_commands
@@ -287,7 +287,7 @@ class CommandDiff:
             side.discard(size)
 
     def _discard_equal(self, sizes: tuple[int, int]) -> None:
-        """Drop units that add the same elements to the same keys."""
+        """Drop groups of commands of both AOFs that add the same elements to the same keys in other chunks."""
         self._in_divergence = False
         last = [side.unit(size - 1) for side, size in zip(self.sides, sizes, strict=True)]
         for side, size in zip(self.sides, sizes, strict=True):
@@ -335,7 +335,7 @@ class CommandDiff:
 
 
 def _ordering_key(side: Side) -> tuple[bytes, int, int, int]:
-    """A key that orders two sides by their content, independently of the order of the arguments."""
+    """Return a sort key by which two AOFs have the same order, whichever is given first on the command line."""
     if not side.count:
         return b"", 0, 0, 0
     unit = side.unit(0)

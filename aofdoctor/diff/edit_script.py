@@ -1,4 +1,4 @@
-"""The matching blocks of two sequences: what an edit script keeps.
+"""Find the longest common subsequence of two lists of digests, as matching blocks (ranges that both lists share).
 
 Strategy: strip the common prefix and suffix.  Divide the rest at the elements
 that are unique in both sequences, in their longest common order (patience diff
@@ -42,7 +42,7 @@ def matching_blocks(a: Sequence[int], b: Sequence[int]) -> tuple[list[Block], bo
 
 
 def _strip(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[Block], _Region | None, list[Block]]:
-    """Return the block of the common prefix, the region left between, and the block of the common suffix."""
+    """Split a gap (a range of each list) into the block of the common prefix, the gap that is left, and the suffix."""
     i, j, k, m, depth = gap
     first, last = i, k
     while i < k and j < m and a[i] == b[j]:
@@ -55,7 +55,8 @@ def _strip(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[Block
 
 
 def _divide(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[_Region | Block], bool]:
-    """Return the smaller regions of a region and the blocks between them, and whether the search was complete."""
+    """Split a gap at the elements that both lists have once: return the smaller gaps, the blocks between, and whether
+    the search was complete."""
     i, j, k, m, depth = gap
     anchors = _unique_pairs(a, b, gap) if depth < DEPTH_MAX else []
     if not anchors:
@@ -69,7 +70,7 @@ def _divide(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[list[_Reg
 
 
 def _unique_pairs(a: Sequence[int], b: Sequence[int], gap: _Region) -> list[tuple[int, int]]:
-    """Return the index pairs of elements that are unique on both sides, in their longest common order."""
+    """Return (index in a, index in b) of elements that occur once in each list, in their longest common order."""
     i, j, k, m, _ = gap
     unique_values = {x for x, times in Counter(b[j:m]).items() if times == 1}
     unique_values &= {x for x, times in Counter(a[i:k]).items() if times == 1}
@@ -98,7 +99,7 @@ def longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _myers(a: Sequence[int], b: Sequence[int], gap: _Region) -> tuple[Iterator[Block], bool]:
-    """Return a common subsequence of a region as blocks of one element, and whether it is a longest one."""
+    """Return a common subsequence of a gap of two lists, as blocks of one element, and whether it is a longest one."""
     i, j, k, m, _ = gap
     common_values = set(a[i:k]) & set(b[j:m])
     a_places = [x for x in range(i, k) if a[x] in common_values]
@@ -140,13 +141,13 @@ def _search(a: list[int], b: list[int]) -> tuple[list[tuple[int, int]], int, int
 
 
 def _step(furthest: dict[int, int], diagonal: int, edits: int) -> int:
-    """Return how far along a diagonal the path reaches after one more edit."""
+    """Return how far Myers' algorithm gets along one diagonal of the edit graph with one more edit."""
     down, right = furthest.get(diagonal + 1, -1), furthest.get(diagonal - 1, -1)
     return down if diagonal == -edits or (diagonal != edits and right < down) else right + 1
 
 
 def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
-    """Return the matched index pairs on the path to (x, y), by following the trace backwards."""
+    """Return the (index in a, index in b) of equal elements on the path to (x, y) in the edit graph of Myers' algorithm."""
     pairs: list[tuple[int, int]] = []
     for edits in range(len(trace) - 1, -1, -1):
         diagonal = x - y
@@ -163,7 +164,7 @@ def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
 
 
 def _merge_blocks(blocks_found: list[Block]) -> list[Block]:
-    """Sort blocks and merge those that touch."""
+    """Sort matching blocks by their place in the lists, and merge adjacent ones."""
     merged: list[Block] = []
     for i, j, n in sorted(blocks_found):
         if merged and merged[-1][0] + merged[-1][2] == i and merged[-1][1] + merged[-1][2] == j:

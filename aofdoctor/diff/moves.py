@@ -1,4 +1,4 @@
-"""Find units that two sides have in a different order with the same effect: commuting moves.
+"""Find commands that two AOFs have in a different order, but with the same effect on the data.
 
 A unit that only A has at one place and only B at another has moved.  The move
 has no effect if each of the unit's keys was accessed by the same units in the
@@ -16,7 +16,10 @@ from aofdoctor.diff.units.touched_keys import DbKey, TouchedKeys
 
 
 class KeyAccesses:
-    """The units of one side of a window in order, with the keys of each and the number of barriers before it."""
+    """The commands of one AOF that are in memory, in order, with the keys of each and the number of barriers before it.
+
+    A barrier is a command that can touch any key, such as FLUSHALL.
+    """
 
     def __init__(self, digests: Sequence[int], keys: Sequence[TouchedKeys]) -> None:
         self.digests, self.keys = digests, keys
@@ -31,14 +34,14 @@ class KeyAccesses:
                 self._by_key[key].append((digest, barrier_count))
 
     def for_key(self, key: DbKey) -> list[tuple[int, int]]:
-        """Return the (digest, barriers before it) of each unit that accesses a key, in order."""
+        """Return (digest, number of barriers before it) of each command that accesses a key, in order."""
         return self._by_key.get(key, [])
 
 
 def pair_by_digest(
     a: Sequence[int], b: Sequence[int], removed: Iterable[int], added: Iterable[int]
 ) -> list[tuple[int, int]]:
-    """Pair units that only a has with units that only b has: the n-th of a digest with the n-th of the same digest."""
+    """Pair commands that only a has with those that only b has: the n-th of a digest with the n-th of that digest."""
     waiting: dict[int, list[int]] = defaultdict(list)
     for j in added:
         waiting[b[j]].append(j)
@@ -54,7 +57,7 @@ def count_shared_barriers(one: KeyAccesses, two: KeyAccesses) -> int:
 
 
 def commuting_moves(one: KeyAccesses, two: KeyAccesses, candidates: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the candidate pairs with keys that both sides accessed equally.
+    """Return those candidate pairs of moved commands that have keys which both AOFs accessed equally.
 
     All accesses of such a key must precede the first barrier that differs.
     """

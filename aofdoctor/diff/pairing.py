@@ -1,4 +1,4 @@
-"""Pair the units of a window that match outside of the edit script.
+"""Pair commands of two AOFs that match although the edit script calls them different.
 
 Two kinds: a unit that only moved, with the same effect (moves.py); and the units
 that add the same elements to a key in other chunks (rechunked_keys.py), which
@@ -32,7 +32,7 @@ class PairedUnits:
     equal_commands: int = 0
 
     def is_paired(self, side: int, at: int) -> bool:
-        """Whether a unit of one side has an equal partner on the other side."""
+        """Whether a command or transaction of one AOF has an equal partner in the other."""
         return (side, at) in self.moved_partners or (side, at) in self.equal
 
     def add_moves(self, units: list[Unit], others: list[Unit], own: list[int], other: list[int]) -> None:
@@ -47,7 +47,7 @@ class PairedUnits:
 
 
 def pair_units(sides: tuple[Side, Side], ends: tuple[int, int], blocks: list[Block]) -> PairedUnits:
-    """Pair units among the first `ends` units of the two sides; `blocks` are already matched by the edit script."""
+    """Pair commands among the first `ends` ones of each AOF; `blocks` are matched by the edit script already."""
     edges = [(0, 0, 0), *blocks, (*ends, 0)]
     gaps: list[UnmatchedRanges] = [(range(i + n, k), range(j + n, m)) for (i, j, n), (k, m, _) in pairwise(edges)]
     removed, added = ([at for gap in gaps for at in gap[number]] for number in (0, 1))
@@ -78,7 +78,7 @@ def _pair_rechunked_keys(
     gaps: list[UnmatchedRanges],
     paired: PairedUnits,
 ) -> None:
-    """Pair the units of keys that have the same elements in other chunks, moved or at the same place."""
+    """Pair the commands of keys that get the same elements in other chunks, moved or at the same place."""
     groups = match_rechunked_keys(sides, accesses, unpaired)
     in_same_place = groups_in_same_place(groups, gaps, accesses[0])
     for number, (own, other) in enumerate(groups):

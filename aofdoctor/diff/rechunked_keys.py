@@ -40,7 +40,7 @@ _NUMBER = re.compile(rb"[-+]?(\d{1,400}\.?\d{0,400}|\.\d{1,400})(e[-+]?\d{1,6})?
 def match_rechunked_keys(
     sides: tuple[Side, Side], accesses: tuple[KeyAccesses, KeyAccesses], unpaired: tuple[list[int], list[int]]
 ) -> list[UnitGroup]:
-    """Return groups of unpaired units of both sides, each of one key, that add the same elements to it."""
+    """Return groups of unpaired commands of both AOFs, each of one key, that add the same elements to it."""
     own, other = (_by_key(t, units) for t, units in zip(accesses, unpaired, strict=True))
     common_keys = own.keys() & other.keys()
     keys = set().union(*(_unordered_keys(side, t, common_keys) for side, t in zip(sides, accesses, strict=True)))
@@ -56,7 +56,7 @@ def match_rechunked_keys(
 
 
 def _unordered_keys(side: Side, accesses: KeyAccesses, keys: set[DbKey]) -> set[DbKey]:
-    """Return those of some keys that are a set, a sorted set or a hash in an RDB of a side."""
+    """Return those of some keys that are a set, a sorted set or a hash in an RDB of one AOF."""
     unordered: set[DbKey] = set()
     for run in side.runs(0, len(accesses.keys)) if keys else ():
         rdb_stream = side.rdb_commands(run.first.part) if run.is_from_rdb else None
@@ -135,7 +135,7 @@ def _add_the_same(one: list[_AddedElements], other: list[_AddedElements], shared
 
 
 class _ElementReader:
-    """For each key, in order: the elements that its units add, and the digest of any other unit."""
+    """Collects, for each key in order, the elements that commands add to it, and the digests of its other commands."""
 
     def __init__(self, side: Side, accesses: KeyAccesses, keys: set[DbKey]) -> None:
         self.side, self.accesses, self.keys = side, accesses, keys
@@ -149,7 +149,7 @@ class _ElementReader:
             at += run.units
 
     def _commands(self, run: UnitRun, at: int, units: list[int]) -> Iterator[tuple[int, Argv]]:
-        """Yield the units of a run with their arguments.
+        """Yield adjacent commands (a run of units) with their arguments.
 
         The arguments are empty for a transaction, for damage and for a command with more than _ARGS_MAX arguments.
         """
@@ -172,7 +172,7 @@ class _ElementReader:
         return name is not None and make_db_key(max(0, item.db), name) in self.keys  # type: ignore[union-attr]
 
     def _add_unit(self, i: int, argv: Argv, base: bool) -> None:
-        """Record a unit for its keys; an RDB unit that adds elements is merged with the one before it."""
+        """Record a command for its keys; one from an RDB that adds elements is merged with the one before it."""
         digest, barriers_before = self.accesses.digests[i], self.accesses.barriers_before[i]
         for key in self.accesses.keys[i] or ():
             if key not in self.keys:
@@ -224,7 +224,7 @@ def _sadd(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
 
 
 def _zadd(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
-    """The member and score pairs of ZADD, scores as 8-byte doubles; None with options or an invalid score."""
+    """Return the (member, score) pairs of a ZADD, scores as 8-byte doubles; None with options or an invalid score."""
     scores = argv[2::2]
     if len(argv) % 2 or not all(isinstance(score, bytes) and _NUMBER.fullmatch(score) for score in scores):
         return None
@@ -237,14 +237,14 @@ def _hset(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
 
 
 def _hpexpireat(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
-    """The fields and times of HPEXPIREAT key time FIELDS number field ..."""
+    """Return the (field, time) pairs of HPEXPIREAT key time FIELDS number field ..."""
     if len(argv) < 6 or argv[3] != b"FIELDS" or argv[4] != b"%d" % len(argv[5:]):
         return None
     return "hash", [(field, argv[2], b"") for field in argv[5:]]
 
 
 def _hsetex(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
-    """The fields, values and times of HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
+    """Return the fields, values and times of HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
     if len(argv) < 8 or argv[2:5:2] != [b"PXAT", b"FIELDS"] or argv[5] != b"%d" % (len(argv[6:]) // 2):
         return None
     fields, values = argv[6::2], argv[7::2]

@@ -79,26 +79,26 @@ class DifferenceCounts:
 
     @property
     def by_command(self) -> CountRows:
-        """Rows of command names, the largest count first; the name is None for unknown commands."""
+        """Return (command name, counts) rows, the largest count first; the name is None for unknown commands."""
         return _sorted_rows(
             self._ids, lambda number: command.name if (command := command_table().get(number)) else None
         )
 
     @property
     def by_db(self) -> CountRows:
-        """Rows of databases, the largest count first."""
+        """Return (database, counts) rows, the largest count first."""
         return _sorted_rows(self._dbs, lambda number: number)
 
     @property
     def by_prefix(self) -> CountRows:
-        """Rows of key prefixes with their colon, the largest count first; empty for keys without a colon."""
+        """Return (key prefix with its colon, counts) rows, the largest count first; empty for keys without a colon."""
         rows: CountRows = [(prefix, counts) for prefix, counts in self._prefixes.items()]
         return sorted(rows, key=_sort_key)
 
 
 @functools.cache
 def _command_id(name: String, sub: String) -> int:
-    """The command id of a command exported from an RDB."""
+    """Return the id in the command table of a command that recreates an RDB key."""
     assert isinstance(name, bytes)
     assert isinstance(sub, bytes)
     ids = command_table().names.ids

@@ -14,7 +14,7 @@ from aofdoctor.aof.records import RecordBatch
 
 
 class Digest:
-    """A keyed digest of 64 bits of a sequence of numbers and bytes; `key` has 16 bytes."""
+    """A keyed 64-bit digest of numbers and byte strings that are added one after another; `key` has 16 bytes."""
 
     def __init__(self, key: bytes) -> None:
         self._hash = hashlib.blake2b(key=key, digest_size=8)

@@ -1,4 +1,4 @@
-"""Feed arguments and byte ranges of any size to a digest.
+"""Add command arguments and byte ranges of any size to a running digest.
 
 An argument counts with its length, so that the digest depends on where one
 argument ends and the next begins.  Large arguments and ranges are read in

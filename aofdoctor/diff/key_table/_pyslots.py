@@ -32,7 +32,7 @@ class _SlotTable:
     # -- slots --
 
     def find_slot(self, name: int, space: int) -> int:
-        """Return the index of the first word of a key's slot, or of the free slot where it belongs."""
+        """Return the index, in the array of the table, of a key's slot, or of the free slot where the key belongs."""
         count = self.state[KeyTableField.SLOTS]
         at = (_hash(name, space) >> 32) * count >> 32
         while (slot_space := self.slots[SLOT_WORDS * at + _SPACE]) and (
@@ -174,7 +174,7 @@ def apply_batch(
 
 
 def has_room(key: bytes, slots: Any, state: "array[int]", events: Any, count: int) -> bool:
-    """Whether the key table has room for `count` more events."""
+    """Whether the key table has room for `count` more changes of keys (events)."""
     return _SlotTable(key, slots, state, events).has_room(count)
 
 
@@ -182,7 +182,7 @@ def put_event(
     key: bytes, slots: Any, state: "array[int]", events: Any, name: int, digest: int, expire: int, position: int,
     db: int, op: int,
 ) -> bool:  # fmt: skip
-    """Add one event of a key; return False if it does not fit."""
+    """Add one change of a key (an event) to the key table; return False if the table has no room."""
     slot_table = _SlotTable(key, slots, state, events)
     if is_placed := slot_table.has_room(1):
         slot_table.put_event(name, digest, expire, position, slot_table.space_of_db(db), op)
@@ -221,7 +221,7 @@ def swap_databases(key: bytes, slots: Any, state: "array[int]", events: Any, one
 
 
 def order_pending(events: Any, state: "array[int]", starts: "array[int]", indexes: "array[int]") -> None:
-    """Fill `indexes` with the indexes of the pending events, in the order of their slots.
+    """Sort the queued changes of keys: fill `indexes` with their indexes in the order of their slots in the table.
 
     `starts` is working memory of the compiled form, for a counting sort.
     """
@@ -237,7 +237,7 @@ def order_pending(events: Any, state: "array[int]", starts: "array[int]", indexe
 def apply_pending(
     key: bytes, slots: Any, state: "array[int]", events: Any, indexes: "array[int]", start: int, stop: int
 ) -> int:
-    """Apply the events indexes[start:stop], or as many as slots are free; return where it stopped."""
+    """Apply the queued changes of keys indexes[start:stop] to the table, while slots are free; return where it stopped."""
     slot_table = _SlotTable(key, slots, state, events)
     for at in range(start, stop):
         if state[KeyTableField.USED] >= state[KeyTableField.USED_MAX]:

@@ -1,4 +1,4 @@
-"""What the key table, compiled and pure Python, and its users share; slots.h repeats it."""
+"""Constants of the key table, for its compiled and its pure Python form; slots.h repeats them."""
 
 from enum import IntEnum
 
@@ -9,7 +9,7 @@ FIRST_SPACE = 3  # the first number of a space; 1 and 2 mark the entries that ma
 
 
 class KeyTableField(IntEnum):
-    """The fields of a table's state, an array of uint64."""
+    """Indexes into the state of a key table, an array of uint64: its size, its number of keys, and so on."""
 
     SLOTS = 0
     USED = 1  # slots that are not free
@@ -24,5 +24,5 @@ class KeyTableField(IntEnum):
 
 
 def mix_digest(digest: int, content: int) -> int:
-    """Combine the digest of a write with the digest of the content before it, depending on the order; never 0."""
+    """Combine the digest of a write command with the digest of the key's value before it; never 0."""
     return ((content * GOLDEN + digest) & WORD_MASK) ^ (content >> 29) or 1

@@ -23,7 +23,7 @@ _TIME_DIGITS_MAX = 15
 
 
 class KeyOp(IntEnum):
-    """How an event changes the digest of a key's value."""
+    """How one change of a key (an event) changes the digest of its value and its expiry in the key table."""
 
     DELETE = 0
     SET = 1  # the value and the expiry are replaced
@@ -53,7 +53,7 @@ class CommandEffect(IntEnum):
 
 
 class DigestTag(IntEnum):
-    """The kind of data that a digest is of; it is part of the digest."""
+    """The kind of value that a digest was computed from (string, set member, ...); part of the digest."""
 
     COMMAND = 0
     STRING = 1
@@ -72,7 +72,7 @@ KeyEvent = tuple[int, int, int, int]  # digest of the key, digest of the change,
 
 
 def key_events(key: bytes, effect: int, args: ArgumentSource, argc: int, base: bool) -> Iterator[KeyEvent]:
-    """Yield the events of a command that has its key first.
+    """Yield the changes of keys (events) that a command with its key first makes in the key table.
 
     `base` is True for a command of a base file that a server wrote, where each element is added only once.
     """
@@ -106,7 +106,7 @@ def name_digest(key: bytes, name: DigestInput) -> int:
 
 
 def value_digest(key: bytes, tag: int, *args: DigestInput) -> int:
-    """Return the digest of some strings as data of the kind `tag`."""
+    """Return the digest of the strings of one element of a value of the kind `tag`, such as a field and its value."""
     return feed_arguments(Digest(key).add_number(tag), *args).value()
 
 

@@ -91,7 +91,7 @@ class KeyTable:
             self._make_room(batch.argc[start])
 
     def put(self, name: int, digest: int, expire: int, position: int, db: int, op: int) -> None:
-        """Add an event of a key: `op` is a KeyOp, `position` comes from pack_position."""
+        """Record one change of a key: `op` is a KeyOp, `position` (of the command) comes from pack_position."""
         while not kernel.put_event(
             self.key, self.slots, self.state, self.events, name, digest, expire, position, db, op
         ):
@@ -141,7 +141,7 @@ class KeyTable:
             self._grow(4 + count)
 
     def _apply_pending(self) -> None:
-        """Apply the queued events."""
+        """Apply the queued changes of keys to a table that is in a file."""
         count, at = self.state[KeyTableField.PENDING], 0
         if not count:
             return
@@ -171,13 +171,13 @@ class KeyTable:
         self._start_queueing()
 
     def _start_queueing(self) -> None:
-        """Start to queue events if the table is in a file."""
+        """Start to queue changes of keys if the table is in a file, where each random access is slow."""
         if self.in_file and not self.state[KeyTableField.PENDING_MAX]:
             self.state[KeyTableField.PENDING_MAX] = self.pending_max
             self.events = bytearray(_SLOT_BYTES * self.pending_max)
 
     def _copy_live(self, into: Any, state: "array[int] | None") -> int:
-        """Count the slots in use, and copy them to the table `into` unless that is None."""
+        """Count the keys that still exist, and copy them to the table `into` unless that is None."""
         live = 0
         for at in range(0, self.state[KeyTableField.SLOTS], self.slots_per_step):
             end = min(at + self.slots_per_step, self.state[KeyTableField.SLOTS])
@@ -202,7 +202,7 @@ class KeyTable:
 
     @property
     def slots_per_step(self) -> int:
-        """The number of slots that are processed before their pages are released."""
+        """The number of table slots to process before their pages in the file mapping are released."""
         return _STEP_BYTES // _SLOT_BYTES
 
     def release_pages(self) -> None:
@@ -238,7 +238,7 @@ def no_temporary_space(complaint: str, problem: OSError, needed: str = "") -> Re
 
 
 def pack_position(part: int, offset: int, is_record: bool = True) -> int:
-    """Pack a position into one integer that sorts like the position.
+    """Pack a place in an AOF, a file's index and an offset, into one integer that sorts in load order.
 
     Keys of a part's RDB (`is_record` is False) sort before its records.
     """
@@ -246,5 +246,5 @@ def pack_position(part: int, offset: int, is_record: bool = True) -> int:
 
 
 def unpack_position(word: int) -> tuple[int, int, bool]:
-    """Return (part, offset, is_record) of a packed position."""
+    """Return (index of the file, offset in it, whether it is a record and not an RDB key) of a packed position."""
     return word >> (_OFFSET_BITS + 1), word & ((1 << _OFFSET_BITS) - 1), bool(word >> _OFFSET_BITS & 1)

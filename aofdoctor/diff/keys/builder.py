@@ -51,7 +51,7 @@ class KeyTableBuilder:
         self.unnamed_key_commands = 0
 
     def add_range(self, begin: DiffPosition, end: DiffPosition | None = None) -> None:
-        """Apply the commands between two positions."""
+        """Apply the commands between two positions of the AOF to the key table."""
         side, tracker, before = self.side, ContextTracker(columns=True), begin.commands
         if len(side.sources) > PARTS_MAX:
             raise RefusedEdit(f"it has more than {PARTS_MAX:,} parts")
@@ -72,7 +72,7 @@ class KeyTableBuilder:
 
 
 class _PartReader:
-    """Reads one part into the table."""
+    """Reads the commands and RDB keys of one file of an AOF into a key table."""
 
     def __init__(
         self, builder: KeyTableBuilder, index: int, source: Source, tracker: ContextTracker, commands_before: int
@@ -84,7 +84,7 @@ class _PartReader:
         self._unexecuted, self._checked = 0, 0  # ordinals of transactions
 
     def read_range(self, start: int, stop: int | None) -> None:
-        """Read from one offset to another, or to the end of the part."""
+        """Apply the commands of a file from one offset to another, or to its end, to the key table."""
         for tile in read_tiles(self.source, command_table().names, start):
             if isinstance(tile, RecordBatch):
                 self._add_batch(tile if stop is None else _truncate_batch(tile, stop))

@@ -30,7 +30,7 @@ _GROUP_MAX = 1 << 14  # keys of one record that are searched for in one pass
 
 
 class LastWrite(NamedTuple):
-    """Where a key was last written on a side: the offset of the record, or of the key in an RDB."""
+    """Where one AOF last wrote a key: the file, and the offset of the command's record or of the key in an RDB."""
 
     part: int
     start: int
@@ -47,7 +47,7 @@ class DifferingKey(NamedTuple):
 
 
 class KeyDiffLimits(NamedTuple):
-    """Memory limits: bytes of a table in memory, queued events of a table in a file, rows of the sort."""
+    """Memory limits of `diff --by keys`: bytes of a key table, queued changes of one in a file, rows to sort."""
 
     memory: int = MEMORY_MAX
     events: int = EVENTS_MAX

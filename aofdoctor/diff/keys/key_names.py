@@ -27,7 +27,7 @@ _NAME_MAX = 1 << 16  # bytes of a name
 
 
 class KeyNameReader:
-    """Reads names of keys on one side."""
+    """Reads the names of keys from one AOF, at the places where they were last written."""
 
     def __init__(self, side: Side) -> None:
         self._side, self._key = side, side.rules.key
@@ -54,7 +54,7 @@ class KeyNameReader:
         return names
 
     def _batch_at(self, start: int) -> RecordBatch:
-        """Return the batch that contains the record at an offset."""
+        """Return the batch of records that contains the record at an offset of the current file."""
         batch = self._batch
         if batch is None or not batch.span.start <= start < batch.span.end:
             is_adjacent = batch is not None and 0 <= start - batch.span.end < self._window

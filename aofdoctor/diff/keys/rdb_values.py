@@ -1,4 +1,4 @@
-"""Digest the keys of an RDB into a key table: the value of each key, independent of its encoding.
+"""Add the keys of an RDB to a key table, with a digest of each value that does not depend on its encoding.
 
 The digest of a set, hash or sorted set does not depend on the order of its
 elements, and that of a list or string does not depend on its packing.  A stream
@@ -74,7 +74,7 @@ class _ValueDigester:
             return self._digest_raw(key)
 
     def digest_elements(self, value: ValueRef, tag: int, width: int, ordered: bool = False) -> int:
-        """Digest a collection; one element is `width` strings."""
+        """Return the digest of a collection in an RDB; an element is `width` strings (2 for a hash)."""
         content = 0
         for run in flat_elements(self.cursor, value):
             content = self._fold_elements(tag, run, width, content, ordered)
@@ -119,7 +119,7 @@ class _ValueDigester:
         return content
 
     def _digest_raw(self, key: KeyItem) -> int:
-        """Digest the type and the bytes of a value."""
+        """Return the digest of the type and the encoded bytes of a value that cannot be decoded."""
         digest = Digest(self.key).add_number(DigestTag.RAW).add_number(key.type).add_number(key.end - key.value_offset)
         return feed_span(digest, self.source, Span(key.value_offset, key.end)).value() or 1
 

@@ -65,16 +65,16 @@ class WriteCommand(NamedTuple):
 
     @property
     def argc(self) -> int:
-        """The number of arguments."""
+        """The number of arguments of the command, its name included."""
         return self.batch.argc[self.i]
 
     @property
     def position(self) -> int:
-        """The position of the command, packed into one integer (pack_position)."""
+        """The place of the command in the AOF, packed into one integer (pack_position)."""
         return pack_position(self.part, self.batch.record_span(self.i).start)
 
     def args(self) -> Iterator[Arg]:
-        """Iterate over the arguments without holding them all."""
+        """Iterate over the arguments of the command without holding all of them in memory."""
         return self.batch.args(self.i)
 
     def first_arguments(self, start: int, stop: int | None = None) -> list[bytes]:
@@ -83,7 +83,7 @@ class WriteCommand(NamedTuple):
 
 
 class KeyWrites:
-    """Applies batches of records to a key table."""
+    """Applies the write commands in batches of AOF records to a key table."""
 
     def __init__(self, key_table: KeyTable, selection: Selection) -> None:
         self.table, self.key, self.selection = key_table, key_table.key, selection
@@ -94,7 +94,7 @@ class KeyWrites:
     def apply_batch(
         self, part: int, batch: RecordBatch, dbs: "array[int]", selected: bytearray | None, base: bool
     ) -> None:
-        """Apply the selected records of a batch."""
+        """Apply the selected write commands of a batch of records to the key table."""
         effects, at = self._effects[base], 0
         if batch.oversized:
             if selected is None or selected[0]:
@@ -242,7 +242,7 @@ def _parse_number(argument: list[bytes]) -> int | None:
 
 
 def _apply_setex(writes: KeyWrites, write: WriteCommand) -> None:
-    """SETEX and PSETEX: a value with an expiry relative to the time of writing."""
+    """Apply SETEX or PSETEX to the key table: a value, and an expiry relative to the time of writing."""
     name, later, value = islice(write.args(), 1, 4) if write.argc == 4 else (b"", b"", b"")
     if write.argc == 4:
         expire = value_digest(writes.key, DigestTag.RELATIVE_EXPIRY, *write.first_arguments(0, 1), later)
@@ -251,7 +251,7 @@ def _apply_setex(writes: KeyWrites, write: WriteCommand) -> None:
 
 
 def _apply_getset(writes: KeyWrites, write: WriteCommand) -> None:
-    """GETSET key value."""
+    """Apply GETSET key value to the key table."""
     for name, value in zip(islice(write.args(), 1, 2), islice(write.args(), 2, 3), strict=False):
         writes.put(
             write, 1, name_digest(writes.key, name), value_digest(writes.key, DigestTag.STRING, value), 0, KeyOp.SET
@@ -278,7 +278,7 @@ _WITHOUT_ARGUMENTS = (_apply_flushdb, _apply_flushall)
 
 
 def _apply_zadd(writes: KeyWrites, write: WriteCommand) -> None:
-    """ZADD key score member ..."""
+    """Apply ZADD key score member ... of a base of commands to the key table."""
     rest = islice(write.args(), 1, None)
     name = name_digest(writes.key, next(rest))
     for score, member in zip(rest, rest, strict=False):
@@ -288,7 +288,7 @@ def _apply_zadd(writes: KeyWrites, write: WriteCommand) -> None:
 
 
 def _apply_hpexpireat(writes: KeyWrites, write: WriteCommand) -> None:
-    """HPEXPIREAT key time FIELDS count field ..."""
+    """Apply HPEXPIREAT key time FIELDS count field ... of a base of commands to the key table."""
     rest = islice(write.args(), 1, None)
     name, time = name_digest(writes.key, next(rest)), _pack_time(next(rest, b""))
     for field in islice(rest, 2, None):
@@ -296,7 +296,7 @@ def _apply_hpexpireat(writes: KeyWrites, write: WriteCommand) -> None:
 
 
 def _apply_hsetex(writes: KeyWrites, write: WriteCommand) -> None:
-    """HSETEX key [PXAT time] FIELDS count field value ..."""
+    """Apply HSETEX key [PXAT time] FIELDS count field value ... of a base of commands to the key table."""
     rest = islice(write.args(), 1, None)
     name, time = name_digest(writes.key, next(rest)), b""
     for word in rest:
@@ -324,7 +324,7 @@ _BASE_HANDLERS: dict[str, _Handler] = _HANDLERS | {
 
 @functools.cache
 def _effect_table(selects_keys: bool, base: bool) -> bytearray:
-    """Return the CommandEffect of each command id.
+    """Return a table from command id to CommandEffect (how a command changes its keys).
 
     With `selects_keys`, commands with several keys get OTHER, so that only their selected keys are changed.
     """

@@ -1,4 +1,4 @@
-"""Group records into units: the pure Python fallback of units.h."""
+"""Group AOF records into units of comparison (commands and transactions): the pure Python fallback of units.h."""
 
 from array import array
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def make_units(
     key: bytes, state: "array[int]", batch: RecordBatch, digests: Sequence[int], db: Sequence[int], tx: Sequence[int],
     time: Sequence[int], actions: bytes | bytearray, out: UnitOutput,
 ) -> int:  # fmt: skip
-    """Write the units that end in a batch to the columns `out`; return their number.
+    """Write the commands and transactions that end in a batch of records to the columns `out`; return their number.
 
     `digests`, `db`, `tx` and `time` have an element for each record; `actions` is indexed by command id.  `state` is an
     array with an OpenUnitField each.  The columns need room for one unit more than the batch has records.
@@ -53,7 +53,7 @@ def make_units(
 
 
 def close_transaction(key: bytes, state: "array[int]", finished: bool, out: UnitOutput, n: int = 0) -> int:
-    """Close the open transaction, if any, and write it as unit `n`; return the number of units, 0 or 1."""
+    """Close an open transaction and write it as row `n` of the columns; return the number of rows written, 0 or 1."""
     if not state[OpenUnitField.IN_TRANSACTION]:
         return 0
     state[OpenUnitField.IN_TRANSACTION] = 0

@@ -1,4 +1,4 @@
-"""What the unit builder, compiled and pure Python, and its users share; units.h repeats it."""
+"""Constants of the code that groups records into commands and transactions (units); units.h repeats them."""
 
 from array import array
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ UnitOutput = Sequence["array[int]"]  # one array of int64 for each UnitColumn
 
 
 class OpenUnitField(IntEnum):
-    """The fields of the state of a unit builder; from PART on they describe the unit that is being read."""
+    """Indexes into the state of the unit builder; from PART on they describe the open transaction or command."""
 
     IN_TRANSACTION = 0  # 1 inside of a transaction
     DIGEST = 1  # of the commands of the transaction

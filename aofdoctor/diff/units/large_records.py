@@ -40,6 +40,6 @@ def large_command_digest(rules: ComparisonRules, command: CommandArgs, number: i
 
 
 def record_size(command: CommandArgs) -> int:
-    """Return the size in bytes of the record of a command."""
+    """Return the size in bytes of the AOF record that a command would have."""
     header_bytes = sum(len(b"$%d\r\n\r\n" % len(word)) for word in command)
     return len(b"*%d\r\n" % len(command)) + header_bytes + sum(map(len, command))

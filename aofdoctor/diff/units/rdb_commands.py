@@ -43,7 +43,7 @@ IGNORED_OPCODES = frozenset({Opcode.AUX, Opcode.SLOT_INFO, Opcode.RESIZEDB, Opco
 
 
 class OpaqueBytes(NamedTuple):
-    """Bytes of an RDB that no command can represent, with a description for the user."""
+    """Bytes of an RDB that no command can represent (such as module data), with a description for the user."""
 
     span: Span
     description: str
@@ -60,7 +60,7 @@ class ExportedCommand(NamedTuple):
 
 @dataclass(slots=True)
 class _ResumableKey:
-    """An RDB key that is exported in several steps; `chunk` of its commands have been returned already."""
+    """A large RDB key, exported in several steps; `chunk` of its commands have been returned already."""
 
     start: int
     commands: Iterator[ExportedCommand]
@@ -106,7 +106,7 @@ class RdbCommandStream:
         return type_name(ValueRef(key.value_offset, key.type, self.rdb.dialect))
 
     def commands_from(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
-        """Yield all commands from an item on, without the first `chunk` of that item.
+        """Yield the commands that recreate an RDB's keys, from one key on, without the first `chunk` commands of that key.
 
         Damage ends the stream with one OpaqueBytes for the rest.
         """
@@ -121,7 +121,7 @@ class RdbCommandStream:
     def commands_in_run(
         self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None = None
     ) -> Iterator[ExportedCommand]:
-        """Yield the commands of a run without opaque bytes; `is_selected` restricts the items."""
+        """Yield the commands of a range of an RDB (a run of units without opaque bytes); `is_selected` restricts the keys."""
         first, last = run.first, run.last
         if first.start == last.start:
             yield from self._commands_in_key(run, is_selected)
@@ -134,7 +134,7 @@ class RdbCommandStream:
     def _commands_in_key(
         self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None
     ) -> Iterator[ExportedCommand]:
-        """Yield the commands of a run that lies within one key.
+        """Yield the commands of a range (a run of units) that lies within one RDB key.
 
         The end of the last such run is remembered, because a key may have a million commands.
         """
@@ -156,7 +156,7 @@ class RdbCommandStream:
                 yield command
 
     def items(self, run: UnitRun | None = None) -> Iterator[KeyItem | OpcodeItem]:
-        """Yield the items of a run, or all items as far as they can be read."""
+        """Yield the keys and function libraries of a range of an RDB, or all of them as far as they can be read."""
         if self.is_opaque:
             return iter(())
         if run is None:
@@ -164,7 +164,7 @@ class RdbCommandStream:
         return iter(_ItemWalk(self, run.first.start, run.first.db, run.last.end))
 
     def describe_opaque(self, unit: Unit) -> str:
-        """Describe an opaque unit for the user."""
+        """Describe bytes that no command can represent (an opaque unit), for the user."""
         for command in (
             () if self.is_opaque else self._export(_ItemWalk(self, unit.start, unit.db, unit.end), unit.chunk)
         ):
@@ -230,7 +230,7 @@ class RdbCommandStream:
         yield command if isinstance(command, list) else OpaqueBytes(item.span, command.description)
 
     def function_code(self, item: OpcodeItem) -> String | None:
-        """Return the code of a function library; None if it is damaged."""
+        """Return the Lua code of a function library in an RDB; None if it is damaged."""
         self.cursor.seek(item.body_offset)
         try:
             return self.cursor.string()

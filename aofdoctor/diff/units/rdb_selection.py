@@ -1,4 +1,4 @@
-"""Which units of one side's RDBs a selection includes: whole keys, as `log` selects them."""
+"""Apply a selection (--key, --db ...) to the RDB keys of one AOF: a key is selected as a whole."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from aofdoctor.rdb.items import KeyItem, OpcodeItem
 
 
 class RdbUnitSelection:
-    """A selection, applied to the RDB units of one side."""
+    """A selection (--key, --db ...) applied to the commands that recreate the RDB keys of one AOF."""
 
     def __init__(self, side: Side, selection: Selection) -> None:
         self.side, self.selection = side, selection
@@ -28,12 +28,12 @@ class RdbUnitSelection:
         return self._rdb_streams[part]
 
     def commands(self, run: UnitRun) -> Iterator[ExportedCommand]:
-        """Yield the commands of a run that belong to selected keys."""
+        """Yield those commands of a range of an RDB (a run of units) that belong to selected keys."""
         part, before = run.first.part, run.first.last_command
         return self.rdb_commands(part).commands_in_run(run, lambda item: self._matches(part, before, item))
 
     def items(self, run: UnitRun) -> Iterator[KeyItem | OpcodeItem]:
-        """Yield the selected keys and function libraries of a run."""
+        """Yield the selected keys and function libraries of a range of an RDB (a run of units)."""
         part, before = run.first.part, run.first.last_command
         for item in self.rdb_commands(part).items(run):
             if (isinstance(item, KeyItem) or item.kind == FUNCTION) and self._matches(part, before, item):
@@ -54,7 +54,7 @@ class RdbUnitSelection:
         return next(run_entries(self.side, UnitRun(unit, unit, unit.commands), self.selection), None) is not None
 
     def describe(self, unit: Unit) -> str:
-        """Describe an opaque unit for the user."""
+        """Describe bytes that no command can represent (an opaque unit), for the user."""
         if unit.kind == UnitKind.RDB:
             return self.rdb_commands(unit.part).describe_opaque(unit)
         damage = self.side.damage.get((unit.part, unit.start))

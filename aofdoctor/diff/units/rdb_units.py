@@ -1,4 +1,4 @@
-"""The commands that recreate the keys of an RDB, as columns of units.
+"""Turn the commands that recreate the keys of an RDB into rows that are comparable with the commands of an AOF.
 
 The commands are encoded into a small buffer, then scanned and digested by the
 same code as an AOF, so that one definition of equality holds for both.
@@ -31,7 +31,7 @@ UnitColumns = list["array[int]"]
 
 
 def read_rdb_units(rules: ComparisonRules, stream: RdbCommandStream, position: DiffPosition) -> Iterator[UnitColumns]:
-    """Yield the columns of the units of an RDB from a position on, one buffer at a time."""
+    """Yield the commands that recreate an RDB's keys as columns of units, from a position on, one buffer at a time."""
     buffer = _CommandBuffer(rules, position)
     for command in stream.commands_from(position.offset, position.db, position.chunk):
         if isinstance(command.command, OpaqueBytes):
@@ -53,7 +53,7 @@ def truncated_record(command: CommandArgs) -> bytes:
 
 
 class _CommandBuffer:
-    """A buffer of encoded commands that become units together."""
+    """A buffer of RESP-encoded commands of an RDB, which are scanned and digested together."""
 
     def __init__(self, rules: ComparisonRules, position: DiffPosition) -> None:
         self.rules, self.position = rules, position
@@ -82,7 +82,7 @@ class _CommandBuffer:
             column.append(value)
 
     def columns(self) -> UnitColumns:
-        """Return the columns of the buffered commands and empty the buffer."""
+        """Return the buffered commands as columns of units (one array per property), and empty the buffer."""
         starts, ends, dbs, chunks = self._item_columns
         count, rules, position = len(starts), self.rules, self.position
         end = len(self._records)
@@ -114,7 +114,7 @@ class _CommandBuffer:
 
 
 def _constant_value(position: DiffPosition, column: UnitColumn) -> int:
-    """Return the value of a column that is equal for all units of an RDB."""
+    """Return the value of a column that is the same for all commands of one RDB, such as the file's index."""
     return {
         UnitColumn.PART: position.part,
         UnitColumn.TX: 0,

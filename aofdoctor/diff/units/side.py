@@ -1,4 +1,4 @@
-"""One side of a comparison: an AOF as columns of units, read on demand.
+"""Read one of the two AOFs of a comparison as columns of commands and transactions (units), on demand.
 
 The parts are read in load order as one stream.  A unit is a transaction, a
 command outside of one, or a command that recreates an RDB key.  Equal digests
@@ -92,7 +92,7 @@ class Side:
         self.seek(DiffPosition())
 
     def seek(self, position: DiffPosition) -> None:
-        """Continue reading at a position; all units read so far are dropped."""
+        """Continue to read the AOF at a position; everything that was read so far is dropped."""
         self._open_unit = array("q", bytes(8 * len(OpenUnitField)))
         self._open_unit[OpenUnitField.COMMANDS_READ] = position.commands
         self._open_unit[OpenUnitField.EXACT] = self.rules.exact
@@ -142,7 +142,7 @@ class Side:
         return self._open_unit[OpenUnitField.COMMANDS_READ]
 
     def read_units(self, count: int) -> None:
-        """Read until the window has `count` units or the AOF ends."""
+        """Read the AOF until `count` commands, transactions or RDB keys are in memory (the window), or it ends."""
         if self.count < count and not self.at_end:
             for column in self.columns:
                 del column[: self._first]
@@ -151,28 +151,28 @@ class Side:
             self.at_end = next(self._reader, True)
 
     def discard(self, count: int) -> None:
-        """Drop the first `count` units of the window."""
+        """Drop the first `count` commands, transactions or RDB keys in memory."""
         if count:
             self.transactions = max(self.transactions, max(self.column(UnitColumn.TX, count)))
             self.discarded_units += count
             self._first += count
 
     def column(self, column_id: UnitColumn, count: int) -> "array[int]":
-        """Return one column of the first `count` units."""
+        """Return one property, such as the digest, of each of the first `count` commands in memory."""
         return self.columns[column_id][self._first : self._first + count]
 
     def common_prefix(self, other: "Side") -> int:
-        """Count how many of the first units are equal on both sides."""
+        """Count how many of the first commands in memory are equal in both AOFs."""
         one, two = self.columns[UnitColumn.DIGEST], other.columns[UnitColumn.DIGEST]
         return common_prefix_length(one, 8 * self._first, two, 8 * other._first, 8 * min(self.count, other.count)) // 8
 
     def unit(self, i: int) -> Unit:
-        """Return the unit at an index of the window."""
+        """Return the command, transaction or RDB key (unit) at an index of those in memory."""
         i += self._first
         return Unit(*[column[i] for column in self.columns])
 
     def runs(self, start: int, end: int) -> Iterator[UnitRun]:
-        """Yield the units from `start` to `end` as runs, as few as possible."""
+        """Yield the commands in memory from index `start` to `end` as few runs of adjacent ones as possible."""
         begin, stop = self._first + start, self._first + end
         parts, kinds = self.columns[UnitColumn.PART][begin:stop], self.columns[UnitColumn.KIND][begin:stop]
         if not parts:
@@ -190,7 +190,7 @@ class Side:
             yield UnitRun(self.unit(start + one), self.unit(start + two - 1), commands, two - one)
 
     def position(self) -> DiffPosition:
-        """Return the position of the first unit of the window."""
+        """Return the position in the AOF of the first command in memory."""
         return self.unit(0).position(self.transactions)
 
     def record_damage(self, part: int, damage: Damage) -> None:

@@ -1,4 +1,4 @@
-"""The keys that each unit of an AOF reads or writes.
+"""Find the keys that each command or transaction (unit) of an AOF reads or writes.
 
 A command names its keys by the key specifications of the command table.  The
 answer for a unit is None, any key, if it may access keys that it does not name:
@@ -31,7 +31,7 @@ def make_db_key(db: int, name: bytes) -> DbKey:
 
 
 def touched_keys(side: Side, count: int) -> Iterator[TouchedKeys]:
-    """Yield the keys of each of a side's first `count` units."""
+    """Yield the keys of each of the first `count` commands or transactions that an AOF has in memory."""
     at = 0
     for run in side.runs(0, count):
         if run.is_from_rdb or run.first.kind == UnitKind.RDB:
@@ -42,7 +42,7 @@ def touched_keys(side: Side, count: int) -> Iterator[TouchedKeys]:
 
 
 def _aof_keys(side: Side, run: UnitRun, ends: Sequence[int]) -> Iterator[TouchedKeys]:
-    """Yield the keys of each unit of a run of commands; `ends` are the offsets at which the units end."""
+    """Yield the keys of each command or transaction of a run; `ends` are the offsets in the file at which they end."""
     reader = iter(()) if run.is_opaque else run_entries(side, run)
     entry = next(reader, None)
     for end in ends:
@@ -55,7 +55,7 @@ def _aof_keys(side: Side, run: UnitRun, ends: Sequence[int]) -> Iterator[Touched
 
 
 def _rdb_keys(side: Side, run: UnitRun, starts: Sequence[int]) -> Iterator[TouchedKeys]:
-    """Yield the key of each unit of a run in an RDB; an item other than a key counts as touching any key."""
+    """Yield the key of each item of a range of an RDB; an item other than a key counts as touching any key."""
     rdb_stream = side.rdb_commands(run.first.part)
     items, item_start, keys = rdb_stream.items(run), -1, None
     for start in starts:

@@ -1,4 +1,4 @@
-"""The vocabulary of diff: a unit of an AOF, its position, and a run of adjacent units.
+"""What diff compares: a unit (a command, a transaction or an RDB key), its position, and runs of adjacent units.
 
 A unit takes effect at once: a transaction, or a command outside of one.  Each
 command that recreates an RDB key is a unit too.  Bytes that are not commands
@@ -53,11 +53,11 @@ class Unit(NamedTuple):
         return UnitKind.RDB <= self.kind < UnitKind.KEY
 
     def position(self, transactions: int) -> DiffPosition:
-        """Return the position of its start; `transactions` is the number before it."""
+        """Return the position where the command or transaction starts, after `transactions` other transactions."""
         return DiffPosition(self.part, self.start, self.db, self.time, self.first_command - 1, transactions, self.chunk)
 
     def end_position(self, transactions: int) -> DiffPosition:
-        """Return the position after it; `transactions` is the number before that."""
+        """Return the position after the command or transaction; `transactions` counts the transactions up to there."""
         return DiffPosition(self.part, self.end, self.db, self.time, self.last_command, transactions)
 
 

@@ -1,4 +1,4 @@
-"""Read the commands of units again from the AOF, as log entries or as spans to copy.
+"""Read commands again from the AOF after the comparison, as log entries or as byte ranges to copy.
 
 A unit holds only offsets and a digest.  The context at the start of a run is
 taken from its first unit, so that reading need not start at the beginning of
@@ -50,7 +50,7 @@ def run_batches(side: Side, run: UnitRun) -> Iterator[tuple[RecordBatch, Context
 
 
 def run_entries(side: Side, run: UnitRun, selection: Selection | None = None) -> Iterator[LogEntry]:
-    """Yield the selected commands of a run as log entries, without SELECTs."""
+    """Yield the selected commands of a run (adjacent commands of an AOF) as log entries, without SELECTs."""
     name = side.aof.parts[run.first.part].name
     for batch, tracker, before in run_batches(side, run):
         indexes = select_records(batch, run.last, selection, tracker, before)
@@ -69,7 +69,7 @@ def run_entries(side: Side, run: UnitRun, selection: Selection | None = None) ->
 def select_records(
     batch: RecordBatch, last: Unit, selection: Selection | None, tracker: ContextTracker, before: int
 ) -> list[int]:
-    """Return the indexes of the selected commands of a batch, up to and including a unit."""
+    """Return the indexes of the selected commands of a batch of records, up to and including the command `last`."""
     if selection is not None and not selection.selects_all:
         indexes = selection.matches(last.part, batch, tracker, before)
     else:

@@ -1,4 +1,4 @@
-"""Group records into units; this module picks the compiled unit builder, or the pure Python one if it was not built."""
+"""Group AOF records into commands and transactions (units): the compiled code, or pure Python if it was not built."""
 
 from typing import TYPE_CHECKING
 
