@@ -15,6 +15,8 @@ values, unless the damage itself changed them inside a value, which no reader of
 
 import argparse
 import os
+import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import Pool
@@ -111,6 +113,7 @@ class Measurement:
     keys: int
     ours: Score
     peer: Score
+    error: str = ""
 
 
 def make_numbered_case(family: str, number: int) -> DamagedCase:
@@ -121,8 +124,13 @@ def make_numbered_case(family: str, number: int) -> DamagedCase:
 
 def measure(job: tuple[str, int]) -> Measurement:
     case = make_numbered_case(*job)
-    ours, peer = score(case, salvage_and_load(case)), score(case, fix_and_load(case))
-    return Measurement(*job, len(case.intact), len(case.keys), ours, peer)
+    salvaged, error = None, ""
+    try:
+        salvaged = salvage_and_load(case)
+    except Exception:
+        error = traceback.format_exc()
+    ours, peer = score(case, salvaged), score(case, fix_and_load(case))
+    return Measurement(*job, len(case.intact), len(case.keys), ours, peer, error)
 
 
 def measure_families(names: list[str], count: int) -> Iterator[Measurement]:
@@ -165,6 +173,8 @@ def main() -> None:
     found = []
     for one in measure_families([name for name in FAMILIES if words.kind in name], words.cases):
         found.append(one)
+        if one.error:
+            print(one.family, one.number, one.error, file=sys.stderr)
         lost = one.commands + one.keys - one.ours.commands - one.ours.keys
         if words.kind and (lost or one.ours.invented or one.ours.other_database or one.ours.parts):
             print(one)

@@ -66,7 +66,7 @@ def restart_with_time(sample: Sample, random: Random) -> DamagedCase:
 
 def restart_with_new_part(sample: Sample, random: Random) -> DamagedCase:
     """The last transaction of a file has lost its end, and the next file begins with SELECT."""
-    name = random.choice(sample.logs()[:-1])
+    name = random.choice([name for name in sample.logs()[:-1] if has_transaction(sample.files[name])])
     data = sample.files[name]
     transaction = random_transaction(data, random)
     kept = random.choice(transaction[:-1])
