@@ -71,7 +71,7 @@ def _lines_with(types: tuple[str, ...]) -> tuple[str, ...]:
 FAMILIES: dict[str, Family] = {
     **{name: Family(make) for name, make in LOG_FAMILIES.items()},
     **{
-        name: Family(make, "set" if "file" in name else "", "rdb" if "#TS" in name else "")
+        name: Family(make, "set" if "file" in name or "#TS" in name else "", "rdb" if "#TS" in name else "")
         for name, make in RESTART_FAMILIES.items()
     },
     **{name: Family(make, "set", "" if name.startswith("incr") else "rdb") for name, make in SET_FAMILIES.items()},

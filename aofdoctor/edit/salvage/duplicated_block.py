@@ -34,14 +34,16 @@ def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
     """Whether the first `shift` bytes of `after` are a second copy of the last bytes of `before`.
 
     The first `torn` of them, the damage, are the start of the record that is repeated, followed by the end of the
-    record in which the block began.
+    record in which the block began.  A block that begins with the file has no bytes before its first copy: there,
+    `before` is shorter than `shift`, by the bytes of the record that is repeated at most.
     """
-    if torn > shift or shift > len(before):
+    missing = max(shift - len(before), 0)
+    if torn > shift or missing > torn:
         return False
-    first = before[len(before) - shift :]
+    first = before[len(before) + missing - shift :]
     head = _common_prefix_length(after[:torn], after[shift : shift + torn])
-    tail = _common_prefix_length(after[:torn][::-1], first[:torn][::-1])
-    return head + tail >= torn and after[torn:shift] == first[torn:]
+    tail = _common_prefix_length(after[missing:torn][::-1], first[: torn - missing][::-1])
+    return head + tail >= torn and after[torn:shift] == first[torn - missing :]
 
 
 def _common_prefix_length(left: bytes, right: bytes) -> int:

@@ -107,7 +107,7 @@ class PartSalvager:
 
     def _drops_of_damage(self, damage: Damage) -> Iterator[Drop]:
         yield from self._torn_by_restart_before(damage.span.start)
-        end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
+        end = duplicated_block_end(self.source, damage)
         if end is not None and damage.span.start >= self.decided_end and self._reads_cleanly_to(damage.span.end, end):
             yield from self._drop(
                 Span(damage.span.start, end),
