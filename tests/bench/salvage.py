@@ -18,13 +18,14 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pool
+from pathlib import Path
 from random import Random
 
 from tests.support.salvage_cases import DamagedCase
 from tests.support.salvage_samples import Sample, make_sample
-from tests.support.salvage_score import Score, fix_and_load, salvage_and_load, score
+from tests.support.salvage_score import Score, fix_and_load, salvage_and_load, score, write_files
 from tests.support.salvage_set_damage import (
     FLIP_RDB_BIT,
     LOG_FAMILIES,
@@ -169,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="?", type=int, default=30)
     parser.add_argument("--kind", default="")
+    parser.add_argument("--keep", type=Path, help="with --kind: a folder for the files of these cases")
     words = parser.parse_args()
     found = []
     for one in measure_families([name for name in FAMILIES if words.kind in name], words.cases):
@@ -177,7 +179,9 @@ def main() -> None:
             print(one.family, one.number, one.error, file=sys.stderr)
         lost = one.commands + one.keys - one.ours.commands - one.ours.keys
         if words.kind and (lost or one.ours.invented or one.ours.other_database or one.ours.parts):
-            print(one)
+            print(replace(one, error=""))
+            if words.keep:
+                write_files(make_numbered_case(one.family, one.number).files, words.keep / f"{one.family} {one.number}")
     print(*table(sum_up(found)), sep="\n")
 
 

@@ -17,8 +17,8 @@ class DamagedCase:
 
     `order` has the place of each command in the source; `intact` are the commands with their databases that a perfect
     salvage keeps.  The others may be kept if they are in `order` or in `altered`: damage inside a value cannot be seen,
-    because an AOF has no checksums.  `keys` are the digests of the intact keys, `touched_keys` the number of the keys
-    that the damage touched.  With `is_rdb_among_commands` a salvage may write the keys as commands.
+    because an AOF has no checksums.  `keys` are the digests of the intact keys; of the `touched_keys` the value may
+    differ, and of `touched_names` keys the name.  With `is_rdb_among_commands` a salvage may write the keys as commands.
     """
 
     sample: Sample
@@ -27,7 +27,8 @@ class DamagedCase:
     intact: dict[Argv, int]
     altered: set[Argv] = field(default_factory=set)
     keys: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
-    touched_keys: int = 0
+    touched_keys: set[tuple[int, bytes]] = field(default_factory=set)
+    touched_names: int = 0
     is_rdb_damaged: bool = False
     is_rdb_among_commands: bool = False
     transactions: list[set[Argv]] = field(default_factory=list)
@@ -54,9 +55,9 @@ def make_case(sample: Sample, files: dict[str, bytes], touched: Spans) -> Damage
         if len(files.get(name, b"")) == len(data):
             case.altered |= set(altered_commands(hit, files[name]))
         case.is_rdb_damaged |= is_rdb(BytesSource(data)) and any(start < rdb_end(data) for start, _ in spans)
-    touched_names = {key for name, data in sample.files.items() for key in keys_within(data, touched.get(name, []))}
-    case.keys = {key: digest for key, digest in sample.base_keys.items() if key not in touched_names}
-    case.touched_keys = len(touched_names)
+        case.touched_keys |= (hit_keys := touched_keys(data, spans))[0]
+        case.touched_names += hit_keys[1]
+    case.keys = {key: digest for key, digest in sample.base_keys.items() if key not in case.touched_keys}
     return case
 
 
@@ -80,10 +81,12 @@ def rdb_end(data: bytes) -> int:
     return reader.rdb.end
 
 
-def keys_within(data: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
-    """Return the keys of an RDB that byte ranges touch."""
+def touched_keys(data: bytes, spans: list[tuple[int, int]]) -> tuple[set[tuple[int, bytes]], int]:
+    """Return the keys of an RDB that byte ranges touch, and of how many they touch the name."""
     source = BytesSource(data)
     if not spans or not is_rdb(source):
-        return []
+        return set(), 0
     items = [item for batch in ItemReader(source) for item in batch if isinstance(item, KeyItem)]
-    return [(item.db, item.name(source)) for item in items if touches(item.span.start, item.span.end, spans)]
+    hit = [item for item in items if touches(item.span.start, item.span.end, spans)]
+    names = sum(touches(item.span.start, item.value_offset, spans) for item in hit)
+    return {(item.db, item.name(source)) for item in hit}, names

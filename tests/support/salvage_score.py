@@ -133,8 +133,8 @@ def score(case: DamagedCase, loaded: Loaded | None) -> Score:
     right_keys = sum(loaded.keys.get(key) == digest for key, digest in case.keys.items())
     wrong_keys = 0
     if case.is_rdb_damaged:
-        wrong = [key for key, digest in loaded.keys.items() if case.keys.get(key) != digest]
-        wrong_keys = max(len(wrong) - case.touched_keys, 0)
+        changed = {key for key, digest in loaded.keys.items() if case.keys.get(key) != digest} - case.touched_keys
+        wrong_keys = max(len(changed) - case.touched_names, 0)
     return Score(
         True,
         len(kept) - disordered,
