@@ -34,8 +34,8 @@ class Score:
     """What one tool kept of one case.
 
     `invented` counts commands that are not in the source, are repeated or out of order, and keys that are not in the
-    source or have another value, beyond those that the damage itself touched; `other_database` the commands that run
-    in another database than before; `parts` the transactions that were kept in part.
+    source or have another value, beyond those that the damage itself touched; `other_database` the commands and keys
+    that are in another database than before; `parts` the transactions that were kept in part.
     """
 
     loads: bool = False
@@ -130,17 +130,21 @@ def score(case: DamagedCase, loaded: Loaded | None) -> Score:
     disordered = len(places) - repeated - longest_increase(list(dict.fromkeys(places)))
     kept = [argv for argv in case.intact if argv in seen]
     parts = [one for one in case.transactions if 0 < len(one & seen.keys()) < len(one)]
+    moved_keys = 0
     right_keys = sum(loaded.keys.get(key) == digest for key, digest in case.keys.items())
     wrong_keys = 0
     if case.is_rdb_damaged:
         changed = {key for key, digest in loaded.keys.items() if case.keys.get(key) != digest} - case.touched_keys
-        wrong_keys = max(len(changed) - case.touched_names, 0)
+        by_name = {(name, digest) for (_, name), digest in case.keys.items()}
+        moved = {key for key in changed if (key[1], loaded.keys[key]) in by_name}
+        moved_keys = len(moved)
+        wrong_keys = max(len(changed - moved) - case.touched_names, 0)
     return Score(
         True,
         len(kept) - disordered,
         right_keys,
         len(unknown) + repeated + disordered + wrong_keys,
-        sum(seen[argv] != case.intact[argv] for argv in kept),
+        moved_keys + sum(seen[argv] != case.intact[argv] for argv in kept),
         len([one for one in parts if not one & case.altered]),
     )
 

@@ -4,19 +4,19 @@ The damage is where the copies meet, in the middle of a command. Dropping the by
 second copy restores the file. That is done only if every byte in between proves the repetition.
 """
 
-from aofdoctor.damage import Damage
 from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
 
 _KEY = 128  # bytes before the damage that must occur again after it
 _REACH = 1 << 15  # the largest block: pages, sectors and buffers are smaller
 
 
-def duplicated_block_end(source: Source, damage: Damage) -> int | None:
-    """The file offset up to which a duplicated block must be dropped, from the start of the damage on.
+def duplicated_block_end(source: Source, damage: Span) -> int | None:
+    """The file offset up to which a duplicated block must be dropped, from the start of the damaged bytes on.
 
     None unless the duplication is proven.
     """
-    start, resync = damage.span
+    start, resync = damage
     if start < _KEY or resync - start > _REACH:
         return None
     key = pread(source, _KEY, start - _KEY)
