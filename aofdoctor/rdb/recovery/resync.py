@@ -115,9 +115,9 @@ class KeySearch:
             if inner is None:
                 break
             place = inner
-        return None if place is None else self._skip_false_keys(start, place)
+        return None if place is None else self.skip_false_keys(start, place)
 
-    def _skip_false_keys(self, lowest: int, place: int) -> int:
+    def skip_false_keys(self, lowest: int, place: int) -> int:
         """Return the offset of the first key from `place` on that is no piece of a value which begins before it."""
         place = self._skip_unlike_keys(place)
         end = self._first_end(place)
