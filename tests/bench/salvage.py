@@ -3,10 +3,10 @@
     python -m tests.bench.salvage [CASES]            CASES of each kind, by default 30; prints the table of the README
     python -m tests.bench.salvage CASES --kind TEXT  only the kinds with TEXT in their name, and each case that lost
 
-Real servers write sound AOFs of which every command and key is known (tests/support/salvage_samples.py).  Copies are
+Real servers write sound AOFs of which every command and key is known (tests/bench/salvage_samples.py).  Copies are
 damaged at random, with a fixed seed for each case, and given to both tools.  The result is what a server of the same
 version loads: its commands, read by this package from the files that the server left, and its keys, compared by the
-server's own digests (tests/support/salvage_score.py).  The checker is that of the same server.
+server's own digests (tests/bench/salvage_score.py).  The checker is that of the same server.
 
 Recall counts the commands and keys that the damage left intact.  Commands of a transaction that it touched count for
 neither tool.  "Invented" are commands and keys of the salvage that are not in the source, or are there with other
@@ -24,10 +24,10 @@ from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 
-from tests.support.salvage_cases import DamagedCase
-from tests.support.salvage_samples import Sample, make_sample
-from tests.support.salvage_score import Score, fix_and_load, salvage_and_load, score, write_files
-from tests.support.salvage_set_damage import (
+from tests.bench.salvage_cases import DamagedCase
+from tests.bench.salvage_samples import Sample, make_sample
+from tests.bench.salvage_score import Score, fix_and_load, salvage_and_load, score, write_files
+from tests.bench.salvage_set_damage import (
     FLIP_RDB_BIT,
     LOG_FAMILIES,
     RDB_FAMILIES,
@@ -35,7 +35,7 @@ from tests.support.salvage_set_damage import (
     SET_FAMILIES,
     MakeCase,
 )
-from tests.support.salvage_values import VALUE_TYPES
+from tests.bench.salvage_values import VALUE_TYPES
 from tests.support.servers import servers_by_line
 
 COMMANDS = 500

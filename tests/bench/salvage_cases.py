@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.source import BytesSource
-from tests.support.salvage_samples import Argv, Record, Sample, iter_records, records_of
+from tests.bench.salvage_samples import Argv, Record, Sample, iter_records, records_of
 
 Spans = dict[str, list[tuple[int, int]]]  # byte ranges of the undamaged files that the damage touched, by file name
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from random import Random
 
 from aofdoctor.resp import encode_command
-from tests.support.salvage_cases import DamagedCase, Spans, make_case, rdb_end
-from tests.support.salvage_damage import LOG_DAMAGE, Damaged
-from tests.support.salvage_samples import FRAMING, MANIFEST, Record, Sample, manifest_of, records_of
+from tests.bench.salvage_cases import DamagedCase, Spans, make_case, rdb_end
+from tests.bench.salvage_damage import LOG_DAMAGE, Damaged
+from tests.bench.salvage_samples import FRAMING, MANIFEST, Record, Sample, manifest_of, records_of
 
 MakeCase = Callable[[Sample, Random], DamagedCase]
 
@@ -217,7 +217,7 @@ def add_bytes_before(data: bytes, random: Random) -> Damaged:
 
 def rdb_among_commands(sample: Sample, random: Random) -> DamagedCase:
     """Two AOFs in one file: the RDB with its commands follows another AOF's commands."""
-    name, data, end = rdb_file(sample)
+    name, data, _ = rdb_file(sample)
     commands = [encode_command([b"SELECT", b"0"])]
     commands += [encode_command([b"SET", b"log:first:%d" % n, b"%d" % n]) for n in range(random.randint(1, 60))]
     head = b"".join(commands)

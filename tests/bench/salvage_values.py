@@ -6,7 +6,7 @@ from random import Random
 from aofdoctor.server.sandbox import Sandbox
 from tests.support.datasets import FAR_FUTURE_MS
 
-Command = tuple[str | bytes | int | float, ...]
+Command = tuple[str | bytes | int, ...]
 _DATABASES = (0, 3)
 
 
@@ -53,7 +53,7 @@ def _timed_hashes(random: Random, key: str, n: int) -> list[Command]:
 
 def _vector_sets(random: Random, key: str, n: int) -> list[Command]:
     return [
-        ("VADD", key, "VALUES", 4, *(random.random() for _ in range(4)), f"element {i}", "SETATTR", '{"n": 1}')
+        ("VADD", key, "VALUES", 4, *(repr(random.random()) for _ in range(4)), f"element {i}", "SETATTR", '{"n": 1}')
         for i in range(2 + n)
     ]
 

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from aofdoctor.cli.options import open_path
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
+from tests.bench.salvage_cases import DamagedCase
+from tests.bench.salvage_samples import MANIFEST, SINGLE, Argv, is_log_key, iter_records, key_digests
 from tests.conftest import aofdoctor
-from tests.support.salvage_cases import DamagedCase
-from tests.support.salvage_samples import MANIFEST, SINGLE, Argv, is_log_key, iter_records, key_digests
 
 
 @dataclass(frozen=True)

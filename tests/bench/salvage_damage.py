@@ -6,7 +6,7 @@ A function returns the damaged bytes and the byte ranges of the undamaged file t
 from collections.abc import Callable
 from random import Random
 
-from tests.support.salvage_samples import Record, records_of
+from tests.bench.salvage_samples import Record, records_of
 
 Damaged = tuple[bytes, list[tuple[int, int]]]
 _BLOCKS = (512, 4096)
@@ -134,7 +134,9 @@ def insert_garbage(data: bytes, random: Random) -> Damaged:
     """Insert random bytes, or lines of a log, between two commands or inside one."""
     at = random_place(data, random) if random.random() < 0.5 else random_record(data, random).end
     line = b"12345:M 28 Nov 2026 06:43:08.123 * Background saving started by pid 4711\n"
-    junk = random.choice((random.randbytes(random.randint(1, 400)), line * random.randint(1, 3), b"\r\n", b"\xef\xbb\xbf"))
+    junk = random.choice(
+        (random.randbytes(random.randint(1, 400)), line * random.randint(1, 3), b"\r\n", b"\xef\xbb\xbf")
+    )
     return data[:at] + junk + data[at:], [(at, at)]
 
 

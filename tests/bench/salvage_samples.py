@@ -17,8 +17,8 @@ from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, Source
+from tests.bench.salvage_values import VALUE_TYPES, Command, write_base
 from tests.support.datasets import FAR_FUTURE_MS, rewrite
-from tests.support.salvage_values import VALUE_TYPES, Command, write_base
 from tests.support.servers import servers_by_line
 
 SINGLE = "appendonly.aof"
@@ -113,7 +113,8 @@ def write_log(server: Sandbox, random: Random, count: int, prefix: str = "log") 
             server.call("SELECT", random.choice((0, 0, 1, 7)))
         size = random.randint(2, 6) if random.random() < 0.08 else 1
         commands = [_one_command(random, prefix, n + i) for i in range(size)]
-        server.client.pipeline([("MULTI",), *commands, ("EXEC",)] if size > 1 else commands)
+        border: tuple[list[Command], list[Command]] = ([("MULTI",)], [("EXEC",)]) if size > 1 else ([], [])
+        server.client.pipeline([*border[0], *commands, *border[1]])
         n += size
 
 
