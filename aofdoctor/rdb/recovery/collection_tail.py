@@ -30,10 +30,8 @@ def _longest_row(data: bytes, place: int, over: bool = False) -> int:
     With `over`, a string of the row contains the byte at `place`; otherwise one begins there.
     """
     size = len(data)
-    lengths = [-1] * size + [0]  # Strings of the row before `place` from each offset on; -1 if there is none.
-    if not over:
-        lengths = [-1] * (size + 1)
-        lengths[place] = 0
+    lengths = [-1] * (size + 1)  # The strings before `place` of the row from each offset on; -1: there is no row.
+    lengths[size if over else place] = 0
     for at in range(size - 1 if over else place - 1, -1, -1):
         following = at + _string_size(data, at)
         if at != place and at < following <= size and lengths[following] >= 0:

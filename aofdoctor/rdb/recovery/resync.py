@@ -120,9 +120,11 @@ class KeySearch:
     def skip_false_keys(self, lowest: int, place: int) -> int:
         """Return the offset of the first key from `place` on that is no piece of a value which begins before it."""
         place = self._skip_unlike_keys(place)
+        if self.steps_left <= 0 or pread(self.source, 1, place) != b"\0":
+            return place
         end = self._first_end(place)
-        is_tail = end is not None and pread(self.source, 1, place) == b"\0"
-        return end if end and is_tail and is_collection_tail(self.source, lowest, place, end) else place
+        self.steps_left -= _MIN_CHECK_STEPS
+        return end if end and is_collection_tail(self.source, lowest, place, end) else place
 
     def _skip_unlike_keys(self, place: int) -> int:
         """Return the offset of the first key from offset `place` on that has a name like the keys after it.
@@ -130,6 +132,8 @@ class KeySearch:
         Bytes of a damaged value can look like a key and end where a true key begins.  Such names are rarely readable.
         If the names of the keys that follow are, the unreadable ones before them are taken for pieces of a value.
         """
+        if self.steps_left <= 0:
+            return place
         window = WalkWindow(self.source, self.layout, place, -1, _FIRST, _KEYS_COMPARED, verify=False, limit=self.end)
         _, left = window.run(min(self.steps_left, _BASE_STEPS))
         self.steps_left = min(left, self.steps_left - _MIN_CHECK_STEPS)
