@@ -137,10 +137,9 @@ def measure(job: tuple[str, int]) -> Measurement:
 
 
 def measure_families(names: list[str], count: int) -> Iterator[Measurement]:
-    """Measure `count` cases of each kind on all processors."""
-    for name in names:
-        FAMILIES[name].samples()  # Once, before the processes divide.
-    jobs = [(name, number) for name in names for number in range(count)]
+    """Measure `count` cases of each kind on all processors; kinds that need a server that is not at hand are left out."""
+    at_hand = [name for name in names if FAMILIES[name].samples()]  # The samples are made before the processes divide.
+    jobs = [(name, number) for name in at_hand for number in range(count)]
     with Pool(os.cpu_count()) as pool:
         yield from pool.imap(measure, jobs, chunksize=2)
 

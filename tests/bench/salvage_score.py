@@ -129,7 +129,8 @@ def score(case: DamagedCase, loaded: Loaded | None) -> Score:
         unknown = [argv for argv in unknown if any(map(is_log_key, argv))]
     disordered = len(places) - repeated - longest_increase(list(dict.fromkeys(places)))
     kept = [argv for argv in case.intact if argv in seen]
-    parts = [one for one in case.transactions if 0 < len(one & seen.keys()) < len(one)]
+    changed_values = {argv for argv, _ in loaded.commands if argv in case.altered}
+    parts = [one for one in case.transactions if one & seen.keys() and len(one - seen.keys()) > len(changed_values)]
     moved_keys = 0
     right_keys = sum(loaded.keys.get(key) == digest for key, digest in case.keys.items())
     wrong_keys = 0
@@ -145,7 +146,7 @@ def score(case: DamagedCase, loaded: Loaded | None) -> Score:
         right_keys,
         len(unknown) + repeated + disordered + wrong_keys,
         moved_keys + sum(seen[argv] != case.intact[argv] for argv in kept),
-        len([one for one in parts if not one & case.altered]),
+        len(parts),
     )
 
 
