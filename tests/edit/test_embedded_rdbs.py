@@ -64,6 +64,17 @@ def test_an_rdb_without_its_beginning_is_salvaged(lost: int, fill: bytes, tmp_pa
     assert counts == KEYS if lost < 10 else counts[0] >= 37 and counts[2] == 1
 
 
+@pytest.mark.parametrize("version", [b"5.0.7", b"6.2.14", b"7.0.15"])
+@pytest.mark.parametrize("head", [b"", bytes(9), b"\r\n$900\r\n"], ids=["cut", "nul", "debris"])
+def test_a_lost_magic_becomes_that_of_the_writer(version: bytes, head: bytes, tmp_path: Path) -> None:
+    """The magic that fits the first keys differs from that of the version in the AUX fields."""
+    keys = (string_key(b"key:%d" % i, b"value %d" % i) for i in range(40))
+    rdb = make_rdb(*keys, aux=[(b"redis-ver", version)], magic=b"REDIS0010")
+    (tmp_path / "appendonly.aof").write_bytes(head + rdb[9:] + SET)
+    out = salvaged(tmp_path / "appendonly.aof", tmp_path / "out.aof")
+    assert out.read_bytes().startswith(b"REDIS00") and key_counts(out) == {0: 41}
+
+
 @given(st.binary(max_size=60), st.binary(max_size=60), st.integers(0, len(RDB)))
 @settings(deadline=None)
 def test_the_tiles_cover_every_byte(before: bytes, after: bytes, size: int) -> None:

@@ -85,6 +85,13 @@ def test_a_collection_without_elements_is_a_key_that_servers_skip(name: str) -> 
     assert load_dump(binary, data) == {}
 
 
+@pytest.mark.parametrize("expiry", [-1, -2, -(1 << 40), 4102444800123])
+def test_a_field_of_valkey_expires_never_or_after_1970(expiry: int) -> None:
+    value = w.length(1) + w.string(b"f") + w.string(b"v") + struct.pack("<q", expiry)
+    data = make_rdb(select_db(0), bytes((22,)) + w.string(b"k") + value, magic=b"VALKEY080")
+    assert (defect(22, value, b"VALKEY080") == "") == (load_dump(servers_by_line()["valkey-9.1"], data) == {"db0": 1})
+
+
 def test_the_counters_of_streams_matter_from_rdb_15_on() -> None:
     value = w.stream(2, w.length(0)).replace(w.length(1) + w.length(5) + w.length(1), b"\x09\x05\x01", 1)
     assert defect(19, value) == ""

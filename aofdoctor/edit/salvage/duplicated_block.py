@@ -4,19 +4,19 @@ The damage is where the copies meet, in the middle of a command. Dropping the by
 second copy restores the file. That is done only if every byte in between proves the repetition.
 """
 
-from aofdoctor.damage import Damage
 from aofdoctor.source import Source, pread
+from aofdoctor.span import Span
 
 _KEY = 128  # bytes before the damage that must occur again after it
 _REACH = 1 << 15  # the largest block: pages, sectors and buffers are smaller
 
 
-def duplicated_block_end(source: Source, damage: Damage) -> int | None:
-    """The file offset up to which a duplicated block must be dropped, from the start of the damage on.
+def duplicated_block_end(source: Source, damage: Span) -> int | None:
+    """The file offset up to which a duplicated block must be dropped, from the start of the damaged bytes on.
 
     None unless the duplication is proven.
     """
-    start, resync = damage.span
+    start, resync = damage
     if start < _KEY or resync - start > _REACH:
         return None
     key = pread(source, _KEY, start - _KEY)
@@ -34,14 +34,16 @@ def _is_copy(before: bytes, after: bytes, torn: int, shift: int) -> bool:
     """Whether the first `shift` bytes of `after` are a second copy of the last bytes of `before`.
 
     The first `torn` of them, the damage, are the start of the record that is repeated, followed by the end of the
-    record in which the block began.
+    record in which the block began.  A block that begins with the file has no bytes before its first copy: there,
+    `before` is shorter than `shift`, by the bytes of the record that is repeated at most.
     """
-    if torn > shift or shift > len(before):
+    missing = max(shift - len(before), 0)
+    if torn > shift or missing > torn:
         return False
-    first = before[len(before) - shift :]
+    first = before[len(before) + missing - shift :]
     head = _common_prefix_length(after[:torn], after[shift : shift + torn])
-    tail = _common_prefix_length(after[:torn][::-1], first[:torn][::-1])
-    return head + tail >= torn and after[torn:shift] == first[torn:]
+    tail = _common_prefix_length(after[missing:torn][::-1], first[: torn - missing][::-1])
+    return head + tail >= torn and after[torn:shift] == first[torn - missing :]
 
 
 def _common_prefix_length(left: bytes, right: bytes) -> int:

@@ -66,6 +66,7 @@ class PartSalvager:
         self.select, self.multi, self.exec = lookahead.select, lookahead.multi, lookahead.exec
         self.open_before = transaction_before_batch(self.tracker)
         self.decided_end = 0
+        self.last_record = Span(0, 0)
 
     def drops(self, spliced: SplicedRdb | None, complete: bool) -> Iterator[Drop]:
         """Yield the byte ranges of the file to drop, in order.
@@ -107,17 +108,31 @@ class PartSalvager:
 
     def _drops_of_damage(self, damage: Damage) -> Iterator[Drop]:
         yield from self._torn_by_restart_before(damage.span.start)
-        end = duplicated_block_end(self.source, damage) if self.tracker.state[ContextField.TX] == 0 else None
-        if end is not None and damage.span.start >= self.decided_end and self._reads_cleanly_to(damage.span.end, end):
-            yield from self._drop(
-                Span(damage.span.start, end),
-                self.lookahead.count_commands(Span(damage.span.end, end)),
-                DUPLICATED_BLOCK_REASON,
-            )
+        repeated = self._repeated_block(damage)
+        if repeated is not None:
+            yield from self._drop(repeated, self._count_repeated(repeated, damage), DUPLICATED_BLOCK_REASON)
             return
         yield from self._torn_transaction_before(damage.span.start)
         yield from self._drop(damage.span, 0, damage.kind.value)
         yield from self._drops_after_gap(damage.span.end)
+
+    def _repeated_block(self, damage: Damage) -> Span | None:
+        """The bytes to drop if the damage is where two copies of a block meet; None if that is not proven.
+
+        The record that the first copy ends in can end by chance where a record of the second copy does. Then the
+        damage begins behind it, and the record before the damage is examined too.
+        """
+        before = self.last_record
+        starts = [damage.span.start, *([before.start] if before.end == damage.span.start else [])]
+        for start in starts:
+            end = duplicated_block_end(self.source, Span(start, damage.span.end))
+            if end is not None and start >= self.decided_end and self._reads_cleanly_to(damage.span.end, end):
+                return Span(start, end)
+        return None
+
+    def _count_repeated(self, repeated: Span, damage: Damage) -> int:
+        after = self.lookahead.count_commands(Span(damage.span.end, repeated.end))
+        return after + (repeated.start < damage.span.start)
 
     def _reads_cleanly_to(self, start: int, end: int) -> bool:
         """Whether whole commands fill the byte range from `start` to `end`, without other damage."""
@@ -168,6 +183,7 @@ class PartSalvager:
             else:
                 yield from self._drops_of_single_record(batch, i, reason)
         yield from self._torn_by_restart_before(batch.span.end)
+        self.last_record = batch.record_span(batch.count - 1) if batch.count else self.last_record
 
     def _drops_of_single_record(self, batch: RecordBatch, i: int, reason: str) -> Iterator[Drop]:
         """Drop a command outside of transactions, and the commands after it if it may have been MULTI or SELECT."""

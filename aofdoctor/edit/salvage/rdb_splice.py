@@ -76,14 +76,22 @@ def replace_byte(source: FileSource, offset: int, byte: int) -> PatchedSource:
 
 
 def replace_magic(source: FileSource | PatchedSource, magic: bytes) -> PatchedSource:
-    """Return a view of a file with another RDB magic at its start."""
+    """Return a view of a file with another RDB magic at its start.
+
+    A magic that a reconstruction has put there is replaced under the reconstruction's own reason, so that a plan lists
+    it once.
+    """
     file, pieces = (source.file, source.pieces) if isinstance(source, PatchedSource) else (source, ())
-    first, *rest = pieces or [PatchPiece(Span(0, source.size), source.size)]
-    assert first.transform is None, "an RDB is read as it is"
-    after = PatchPiece(Span(MAGIC_SIZE, first.span.end), first.size - MAGIC_SIZE)
-    return PatchedSource(
-        file, [PatchPiece(Span(0, MAGIC_SIZE), MAGIC_SIZE, Replacement(magic), MAGIC_REASON), after, *rest]
-    )
+    pieces = pieces or [PatchPiece(Span(0, source.size), source.size)]
+    number = next(i for i, piece in enumerate(pieces) if piece.size)  # The pieces before it leave bytes out.
+    left_out, first, rest = pieces[:number], pieces[number], pieces[number + 1 :]
+    start, changed = first.span.start, Replacement(magic)
+    if first.transform is not None:
+        assert first.size == MAGIC_SIZE, "an RDB is read as it is"
+        return PatchedSource(file, [*left_out, first._replace(transform=changed), *rest])
+    head = PatchPiece(Span(start, start + MAGIC_SIZE), MAGIC_SIZE, changed, MAGIC_REASON)
+    after = PatchPiece(Span(start + MAGIC_SIZE, first.span.end), first.size - MAGIC_SIZE)
+    return PatchedSource(file, [*left_out, head, after, *rest])
 
 
 def _cover_to_end(item_verdicts: Iterator[tuple[Span, str]], end: int) -> Iterator[tuple[Span, str]]:

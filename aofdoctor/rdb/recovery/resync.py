@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from aofdoctor.rdb import header
 from aofdoctor.rdb.items import ItemBatch, KeyItem
+from aofdoctor.rdb.recovery.collection_tail import is_collection_tail
 from aofdoctor.rdb.walk.layouts import Layout
 from aofdoctor.rdb.walk.plausibility import SCORE_NEEDED, is_plausible_item, name_score
 from aofdoctor.rdb.walk.walker import SLACK, StopReason, find_key_start
@@ -24,6 +25,7 @@ _BASE_STEPS = 1 << 20  # walker steps that a search may take, in addition to tho
 _STEPS_PER_BYTE = 8
 _MIN_CHECK_STEPS = 1 << 12  # steps that a closer examination costs at least
 _SCORE_NEEDED_AT_END = 8  # lower than SCORE_NEEDED, because few keys can follow near the end
+_KEYS_COMPARED = 8  # items after a gap: their key names are compared
 _MAX_NESTING = 16  # apparent keys inside each other that are examined for hidden keys
 _NAME_HEAD = 80  # bytes of an encoded name that are scored
 
@@ -114,7 +116,33 @@ class KeySearch:
             if inner is None:
                 break
             place = inner
-        return place
+        return None if place is None else self.skip_false_keys(start, place)
+
+    def skip_false_keys(self, lowest: int, place: int) -> int:
+        """Return the offset of the first key from `place` on that is no piece of a value which begins before it."""
+        place = self._skip_unlike_keys(place)
+        if self.steps_left <= 0 or pread(self.source, 1, place) != b"\0":
+            return place
+        end = self._first_end(place)
+        self.steps_left -= _MIN_CHECK_STEPS
+        return end if end and is_collection_tail(self.source, lowest, place, end) else place
+
+    def _skip_unlike_keys(self, place: int) -> int:
+        """Return the offset of the first key from offset `place` on that has a name like the keys after it.
+
+        Bytes of a damaged value can look like a key and end where a true key begins.  Such names are rarely readable.
+        If the names of the keys that follow are, the unreadable ones before them are taken for pieces of a value.
+        """
+        if self.steps_left <= 0:
+            return place
+        window = WalkWindow(self.source, self.layout, place, -1, _FIRST, _KEYS_COMPARED, verify=False, limit=self.end)
+        _, left = window.run(min(self.steps_left, _BASE_STEPS))
+        self.steps_left = min(left, self.steps_left - _MIN_CHECK_STEPS)
+        columns = window.columns
+        keys = [(columns.edges[i], self._item_score(window, i)) for i in range(columns.count) if columns.name[i] >= 0]
+        first = next((number for number, (_, score) in enumerate(keys) if score > 1), 0)
+        after = [score for _, score in keys[first:]]
+        return keys[first][0] if first and len(after) > first and min(after) > 1 else place
 
     def _find_two_keys(self, start: int, end: int) -> int | None:
         """Find the first offset from which at least two keys lie before `end`, and are walkable to beyond it."""

@@ -80,7 +80,7 @@ class _RdbSalvager:
             place = search.find(start, stop_offset, end) if start < end and columns.name[i] >= 0 else None
             if place is not None and search.count_keys(place, next_start) > columns.count - i:
                 columns.truncate(i)
-                return place
+                return search.skip_false_keys(start, place)
         return next_start
 
     def _damage_at_stop(self, reason: StopReason, place: int | None) -> Iterator[ItemBatch | Damage]:

@@ -212,9 +212,14 @@ def _is_number(text: String) -> bool:
 
 
 def _hash2(c: Cursor) -> Iterator[FlatRun]:
-    """Decode Valkey 9.0's hash of (field, value, expiry in unix milliseconds or -1 for none)."""
+    """Decode Valkey 9.0's hash of (field, value, expiry in unix milliseconds or -1 for none).
+
+    A server refuses an expiry below -1.
+    """
     for run in c.strings(c.length(), 2, has_tail=True):
         times = struct.unpack(f"<{len(run) // 3}q", b"".join(run[2::3]))
+        if min(times, default=0) < -1:
+            raise DecodeError(c.offset, f"a field that expires at {min(times)}")
         run[2::3] = [time if time >= 0 else None for time in times]
         yield run
 
