@@ -1,7 +1,7 @@
 """Find where two AOFs have equal commands again after a difference that is too long for the search in memory.
 
-An anchor is a unit (a command, a transaction or an RDB key) that occurs exactly once in each of the two AOFs.  Of all anchors the
-longest sequence that has the same order on both sides is used (a longest
+An anchor is a unit (a command, a transaction or an RDB key) that occurs exactly once in each of the two AOFs.
+Of all anchors the longest sequence that has the same order on both sides is used (a longest
 increasing subsequence).  Both sides are read to their ends once.  Memory is
 bounded by sampling: of many distinct digests only those with zeros in the low
 bits are kept, which selects the same digests on both sides.

@@ -130,7 +130,7 @@ class _PartComparison:
         self._tracker.begin_after_preamble(rdb.span.end)
 
     def _count_common_bytes(self, tile: RecordBatch | Preamble) -> int:
-        """Count the leading bytes of a tile (a batch of records, an RDB, or damage) of AOF A that are the same in AOF B."""
+        """Count the leading bytes of a tile (a batch of records, or an RDB) of AOF A that are the same in AOF B."""
         start, size = tile.span.start, tile.span.size
         if not isinstance(tile, RecordBatch) or tile.oversized:
             return count_common_bytes(self._source_a, start, self._source_b, start + self._shift, size)
@@ -145,7 +145,7 @@ class _PartComparison:
         return done
 
     def _locate_fork(self, tile: RecordBatch | Preamble, common: int) -> None:
-        """Set `fork` to the first record that differs, in a batch of AOF A of which the first `common` bytes are equal in B."""
+        """Set `fork` to the first record that differs; the first `common` bytes of the tile of AOF A are equal in B."""
         start = tile.span.start
         if isinstance(tile, RecordBatch) and not tile.oversized:
             k = bisect_right(tile.edges, tile.edges[0] + common, 0, tile.count) - 1
@@ -157,7 +157,7 @@ class _PartComparison:
         self.bytes_past_fork = tile.span.start + common - start
 
     def _position_at(self, offset: int, on_b: bool = False) -> DiffPosition:
-        """Return the position, in A or (`on_b`) in B, that belongs to an offset in A's file, with the current database."""
+        """Return the position in A, or (`on_b`) in B, that belongs to an offset in A's file."""
         state, begin = self._tracker.state, self._start[on_b]
         timed = state[ContextField.ANNOTATIONS] or not on_b
         return DiffPosition(

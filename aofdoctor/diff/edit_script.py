@@ -147,7 +147,7 @@ def _step(furthest: dict[int, int], diagonal: int, edits: int) -> int:
 
 
 def _path(trace: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int]]:
-    """Return the (index in a, index in b) of equal elements on the path to (x, y) in the edit graph of Myers' algorithm."""
+    """Return (index in a, index in b) of the equal elements on the path to (x, y) in the graph of Myers' algorithm."""
     pairs: list[tuple[int, int]] = []
     for edits in range(len(trace) - 1, -1, -1):
         diagonal = x - y

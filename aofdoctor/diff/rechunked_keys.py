@@ -244,7 +244,7 @@ def _hpexpireat(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
 
 
 def _hsetex(argv: Argv) -> tuple[str, list[tuple[DigestInput, ...]]] | None:
-    """Return the fields, values and times of HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
+    """Return fields, values and times of HSETEX key PXAT time FIELDS number field value ..., as Valkey writes it."""
     if len(argv) < 8 or argv[2:5:2] != [b"PXAT", b"FIELDS"] or argv[5] != b"%d" % (len(argv[6:]) // 2):
         return None
     fields, values = argv[6::2], argv[7::2]

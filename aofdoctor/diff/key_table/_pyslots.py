@@ -237,7 +237,7 @@ def order_pending(events: Any, state: "array[int]", starts: "array[int]", indexe
 def apply_pending(
     key: bytes, slots: Any, state: "array[int]", events: Any, indexes: "array[int]", start: int, stop: int
 ) -> int:
-    """Apply the queued changes of keys indexes[start:stop] to the table, while slots are free; return where it stopped."""
+    """Apply the queued changes of keys indexes[start:stop], while slots are free; return where it stopped."""
     slot_table = _SlotTable(key, slots, state, events)
     for at in range(start, stop):
         if state[KeyTableField.USED] >= state[KeyTableField.USED_MAX]:

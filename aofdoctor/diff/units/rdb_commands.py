@@ -106,7 +106,7 @@ class RdbCommandStream:
         return type_name(ValueRef(key.value_offset, key.type, self.rdb.dialect))
 
     def commands_from(self, start: int = 0, db: int = 0, chunk: int = 0) -> Iterator[ExportedCommand]:
-        """Yield the commands that recreate an RDB's keys, from one key on, without the first `chunk` commands of that key.
+        """Yield the commands that recreate an RDB's keys, from one key on, without the first `chunk` of that key.
 
         Damage ends the stream with one OpaqueBytes for the rest.
         """
@@ -121,7 +121,7 @@ class RdbCommandStream:
     def commands_in_run(
         self, run: UnitRun, is_selected: Callable[[KeyItem | OpcodeItem], bool] | None = None
     ) -> Iterator[ExportedCommand]:
-        """Yield the commands of a range of an RDB (a run of units without opaque bytes); `is_selected` restricts the keys."""
+        """Yield the commands of a range of an RDB (a run without opaque bytes); `is_selected` restricts the keys."""
         first, last = run.first, run.last
         if first.start == last.start:
             yield from self._commands_in_key(run, is_selected)
