@@ -17,7 +17,7 @@ from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.diff.key_table import _pyslots as plain_census
 from aofdoctor.diff.key_table import slots as census_kernel
-from aofdoctor.diff.key_table.constants import ROW_WORDS, KeyTableField, mix_digest
+from aofdoctor.diff.key_table.constants import ROW_WORDS, KeyTableField, even, mix_digest
 from aofdoctor.diff.key_table.effects import KeyOp
 from aofdoctor.diff.key_table.table import KeyTable, pack_position, unpack_position
 from aofdoctor.diff.keys.external_sort import ExternalSorter
@@ -132,12 +132,32 @@ def random_events(random: Random, count: int) -> Iterator[tuple[str, tuple[int, 
                     random.randrange(3),
                     pack_position(0, n),
                     random.randrange(8),
-                    random.randrange(7),
+                    random.randrange(len(KeyOp)),
                 ),
             )
 
 
 Model = dict[int, dict[int, tuple[int, int, int]]]
+
+
+def state_after(op: KeyOp, digest: int, expire: int, made: int, before: int) -> tuple[int, int]:
+    """Return the (content, expiry) of a key after an event; `made` is odd if it is not certain that the key exists."""
+    mixed, doubt = mix_digest(digest, made), made % 2
+    if op == KeyOp.SET:
+        return even(digest), expire
+    if op == KeyOp.SET_KEEP_EXPIRY:
+        return even(digest), mix_digest(made, before) if doubt and before else before
+    if op == KeyOp.SUM:
+        return even((made - doubt + even(digest)) % (1 << 64)), before
+    if op == KeyOp.SET_IF_ABSENT:
+        return mixed if made else even(digest), before
+    if op == KeyOp.EXPIRE:
+        return (made, mix_digest(made, expire) if doubt and expire else expire) if made else (mixed + 1, before)
+    if op == KeyOp.REMOVE:
+        return mixed + 1, mix_digest(mixed, before) if before else 0
+    if op == KeyOp.ANY:
+        return mixed + 1, mix_digest(mixed, before)
+    return (mixed + (doubt if made else 1) if op == KeyOp.UPDATE else mixed), before
 
 
 def apply_to_dictionary(events: list[tuple[str, tuple[int, ...]]]) -> Model:
@@ -156,13 +176,7 @@ def apply_to_dictionary(events: list[tuple[str, tuple[int, ...]]]) -> Model:
             if op == KeyOp.DELETE:
                 dbs[db].pop(key, None)
                 continue
-            after = {
-                KeyOp.SET: (digest, expire), KeyOp.SET_KEEP_EXPIRY: (digest, before), KeyOp.MIX: (mix_digest(digest, made), before),
-                KeyOp.SUM: ((made + digest) % (1 << 64) or 1, before),
-                KeyOp.SET_IF_ABSENT: (mix_digest(digest, made) if made else digest, before),
-                KeyOp.EXPIRE: (made, expire) if made else (mix_digest(digest, made), before),
-            }[KeyOp(op)]  # fmt: skip
-            dbs[db][key] = (*after, place)
+            dbs[db][key] = (*state_after(KeyOp(op), digest, expire, made, before), place)
     return dbs
 
 

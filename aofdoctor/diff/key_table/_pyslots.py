@@ -12,10 +12,12 @@ from aofdoctor.diff.hashing.digest import Digest
 from aofdoctor.diff.key_table.constants import (
     FIRST_SPACE,
     GOLDEN,
+    OP_BITS,
     ROW_WORDS,
     SLOT_WORDS,
     WORD_MASK,
     KeyTableField,
+    even,
     mix_digest,
 )  # fmt: skip
 from aofdoctor.diff.key_table.effects import CommandEffect, DigestTag, KeyOp, key_events
@@ -54,7 +56,7 @@ class _SlotTable:
 
     def apply_event(self, event: tuple[int, ...]) -> None:
         name, digest, expire, position, tail = event
-        space, op, digest = tail >> 3, tail & 7, digest or 1
+        space, op = tail >> OP_BITS, tail & (1 << OP_BITS) - 1
         if (
             op == KeyOp.DELETE
             and not self.state[KeyTableField.KEEP_DELETED]
@@ -63,12 +65,11 @@ class _SlotTable:
             return
         at = self.ensure_slot(name, space)
         content, before = self.slots[at + _CONTENT], self.slots[at + _EXPIRE]
-        if op not in (KeyOp.DELETE, KeyOp.SET) and not (op == KeyOp.EXPIRE and content):
-            expire = before
+        expire = _new_expiry(op, digest, expire, content, before)
         self.write_slot(at, (name, _new_content(op, digest, content), expire, position, space))
 
     def put_event(self, name: int, digest: int, expire: int, position: int, space: int, op: int) -> None:
-        event = (name, digest, expire, position, space << 3 | op)
+        event = (name, digest, expire, position, space << OP_BITS | op)
         if not self.state[KeyTableField.PENDING_MAX]:
             self.apply_event(event)
             return
@@ -121,14 +122,32 @@ class _SlotTable:
         return self.get_directory(_DB_OF_SPACE, space) if content or self.state[KeyTableField.KEEP_DELETED] else 0
 
 
+def _new_expiry(op: int, digest: int, given: int, content: int, before: int) -> int:
+    """Return a key's expiry after an event; what happened to it is mixed in if it is not certain."""
+    if op in (KeyOp.DELETE, KeyOp.SET):
+        return given
+    if op == KeyOp.EXPIRE and content:
+        return mix_digest(content, given) if given and content & 1 else given
+    if op == KeyOp.SET_KEEP_EXPIRY and before and content & 1:
+        return mix_digest(content, before)
+    if op == KeyOp.ANY or (op == KeyOp.REMOVE and before):
+        return mix_digest(mix_digest(digest, content), before)
+    return before
+
+
 def _new_content(op: int, digest: int, content: int) -> int:
+    """Return the digest of a key's value after an event: 0 if it does not exist, odd if its existence is uncertain."""
     if op == KeyOp.DELETE:
         return 0
     if op == KeyOp.EXPIRE and content:
         return content
     if op in (KeyOp.SET, KeyOp.SET_KEEP_EXPIRY) or (op == KeyOp.SET_IF_ABSENT and not content):
-        return digest
-    return (content + digest) & WORD_MASK or 1 if op == KeyOp.SUM else mix_digest(digest, content)
+        return even(digest)
+    if op == KeyOp.SUM:
+        return even((content & ~1) + even(digest) & WORD_MASK)
+    if op == KeyOp.UPDATE:
+        return mix_digest(digest, content) | (content & 1 if content else 1)
+    return mix_digest(digest, content) | (op in (KeyOp.EXPIRE, KeyOp.REMOVE, KeyOp.ANY))
 
 
 def _hash(name: int, space: int) -> int:
@@ -228,7 +247,7 @@ def order_pending(events: Any, state: "array[int]", starts: "array[int]", indexe
     pending = memoryview(events).cast("B").cast("Q")
 
     def position(i: int) -> int:
-        return _hash(pending[SLOT_WORDS * i + _KEY], pending[SLOT_WORDS * i + _SPACE] >> 3) >> 48
+        return _hash(pending[SLOT_WORDS * i + _KEY], pending[SLOT_WORDS * i + _SPACE] >> OP_BITS) >> 48
 
     count = state[KeyTableField.PENDING]
     indexes[:count] = array("I", sorted(range(count), key=position))
@@ -322,5 +341,5 @@ def fold_elements(key: bytes, tag: int, items: list[bytes], width: int, content:
     """Add elements of `width` strings each to the digest `content`: in sequence if `ordered`, else in any order."""
     for at in range(0, len(items), width):
         digest = feed_arguments(Digest(key).add_number(tag), *items[at : at + width]).value()
-        content = mix_digest(digest, content) if ordered else content + digest & WORD_MASK
-    return content or 1
+        content = mix_digest(digest, content) if ordered else even(content + even(digest) & WORD_MASK)
+    return content or 2

@@ -20,6 +20,7 @@ cdef extern from "slots.h" nogil:
     void digest_bytes(digest_state *s, const uint8_t *p, size_t size, int lower)
     uint64_t digest_end(digest_state *s)
     uint64_t *slots_find(uint64_t *slots, uint64_t n, uint64_t key, uint64_t space)
+    uint64_t slots_even(uint64_t word)
     uint64_t slots_mix_digest(uint64_t digest, uint64_t content)
     int slots_has_room(const c_table *c, uint64_t count)
     void slots_put_event(c_table *c, uint64_t key, uint64_t digest, uint64_t expire, uint64_t position, uint64_t space, int op)
@@ -215,5 +216,5 @@ def fold_elements(bytes key not None, int tag, list items, Py_ssize_t width, uin
             digest_word(&s, len(item))
             digest_bytes(&s, p, len(item), 0)
         digest = digest_end(&s)
-        content = slots_mix_digest(digest, content) if ordered else content + digest
-    return content if content else 1
+        content = slots_mix_digest(digest, content) if ordered else slots_even(content + slots_even(digest))
+    return content if content else 2

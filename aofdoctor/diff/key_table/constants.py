@@ -5,6 +5,7 @@ from enum import IntEnum
 WORD_MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio (Fibonacci hashing)
 SLOT_WORDS, ROW_WORDS = 5, 6  # 64-bit words of a slot of the table, and of a row that compare writes
+OP_BITS = 4  # low bits of the last word of an event, which hold its KeyOp
 FIRST_SPACE = 3  # the first number of a space; 1 and 2 mark the entries that map databases to spaces and back
 
 
@@ -23,6 +24,14 @@ class KeyTableField(IntEnum):
     KEEP_DELETED = 9  # 1 to keep deleted keys in the table
 
 
+def even(word: int) -> int:
+    """Return the content of a key that certainly exists, from a digest: even and not 0.
+
+    An odd content is that of a key that may not exist.
+    """
+    return word & ~1 or 2
+
+
 def mix_digest(digest: int, content: int) -> int:
-    """Combine the digest of a write command with the digest of the key's value before it; never 0."""
-    return ((content * GOLDEN + digest) & WORD_MASK) ^ (content >> 29) or 1
+    """Combine the digest of a write command with the digest of the key's value before it; even and never 0."""
+    return even(((content * GOLDEN + even(digest)) & WORD_MASK) ^ (content >> 29))

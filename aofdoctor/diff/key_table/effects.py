@@ -16,6 +16,7 @@ from itertools import islice
 from aofdoctor.aof.records import Arg
 from aofdoctor.diff.hashing.arguments import DigestInput, feed_arguments
 from aofdoctor.diff.hashing.digest import Digest
+from aofdoctor.diff.key_table.constants import even
 
 _WORD_MASK = (1 << 64) - 1
 HSET_FIELDS_MAX = 64
@@ -32,6 +33,9 @@ class KeyOp(IntEnum):
     SUM = 4  # the same, but the order of such events does not matter
     SET_IF_ABSENT = 5  # SET for a key that does not exist, MIX for one that does
     EXPIRE = 6  # only the expiry changes
+    UPDATE = 7  # MIX by a command that creates no key for certain
+    REMOVE = 8  # MIX by a command that can remove the key, and its expiry with it
+    ANY = 9  # MIX by a command that can change the expiry in any way, or fail
 
 
 class CommandEffect(IntEnum):
@@ -49,7 +53,10 @@ class CommandEffect(IntEnum):
     PEXPIREAT = 9
     EXPIREAT = 10
     PERSIST = 11
-    OTHER = 12
+    UPDATE = 12
+    REMOVE = 13
+    ANY = 14
+    OTHER = 15
 
 
 class DigestTag(IntEnum):
@@ -80,6 +87,8 @@ def key_events(key: bytes, effect: int, args: ArgumentSource, argc: int, base: b
     if effect == CommandEffect.DELETE:
         yield from ((name_digest(key, name), 0, 0, KeyOp.DELETE) for name in rest)
     elif effect == CommandEffect.MSET:
+        if argc % 2 == 0:  # A server refuses it.
+            return
         for one, value in zip(rest, rest, strict=False):
             yield name_digest(key, one), value_digest(key, DigestTag.STRING, value), 0, KeyOp.SET
     elif effect in _PER_ELEMENT:
@@ -88,9 +97,19 @@ def key_events(key: bytes, effect: int, args: ArgumentSource, argc: int, base: b
         yield from ((name, value_digest(key, tag, arg), 0, op) for arg in rest)
     else:
         found = _SINGLE_KEY[effect](key, args, argc, base) if effect in _SINGLE_KEY else None
-        yield (name_digest(key, next(rest)), *(found or (command_digest(key, args()), 0, KeyOp.MIX)))
+        yield (
+            name_digest(key, next(rest)),
+            *(found or (command_digest(key, args()), 0, _OTHER_OPS.get(effect, KeyOp.ANY))),
+        )
 
 
+# How a command changes a key if only the digest of the whole command is known.
+_OTHER_OPS: dict[int, KeyOp] = {
+    CommandEffect.MIX: KeyOp.MIX,
+    CommandEffect.UPDATE: KeyOp.UPDATE,
+    CommandEffect.HSET: KeyOp.UPDATE,
+    CommandEffect.REMOVE: KeyOp.REMOVE,
+}
 _PER_ELEMENT: dict[int, tuple[DigestTag, KeyOp]] = {
     CommandEffect.RPUSH: (DigestTag.LIST, KeyOp.MIX),
     CommandEffect.SADD: (DigestTag.SET, KeyOp.SUM),
@@ -141,12 +160,12 @@ def _set_options(key: bytes, argv: list[Arg]) -> tuple[int, int] | None:
     if len(argv) == 3:
         return 0, KeyOp.SET
     if len(argv) == 4:
-        ops = {b"keepttl": KeyOp.SET_KEEP_EXPIRY, b"nx": KeyOp.SET_IF_ABSENT, b"get": KeyOp.SET}
+        ops = {b"keepttl": KeyOp.SET_KEEP_EXPIRY, b"nx": KeyOp.SET_IF_ABSENT}
         return (0, ops[option]) if option in ops else None
     expire = 0
     if option in (b"pxat", b"exat"):
         expire = _parse_time(argv[4], 1 if option == b"pxat" else 1000)
-    elif option in (b"px", b"ex"):
+    elif option in (b"px", b"ex") and _parse_time(argv[4], 1):
         expire = value_digest(key, DigestTag.RELATIVE_EXPIRY, argv[3], argv[4])
     return (expire, KeyOp.SET) if expire else None
 
@@ -164,7 +183,7 @@ def _hset(key: bytes, args: ArgumentSource, argc: int, base: bool) -> _KeyEffect
         return None
     total, field_names, rest = 0, set[int](), islice(args(), 2, None)
     for field, value in zip(rest, rest, strict=False):
-        total += value_digest(key, DigestTag.HASH, field, value)
+        total += even(value_digest(key, DigestTag.HASH, field, value))
         if not base:
             field_names.add(name_digest(key, field))
     total &= _WORD_MASK

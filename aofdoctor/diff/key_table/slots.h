@@ -16,7 +16,7 @@
 #include "../hashing/digest.h"
 
 /* A slot is free if its space is 0.  An event has the same fields, with the digest of the write as content and
- * `space << 3 | op` as space. */
+ * `space << SLOTS_OP_BITS | op` as space. */
 enum { SLOTS_FIELD_KEY, SLOTS_FIELD_CONTENT, SLOTS_FIELD_EXPIRE, SLOTS_FIELD_POSITION, SLOTS_FIELD_SPACE, SLOTS_SLOT_WORDS };
 
 /* Spaces of entries that are no keys: they map a database to its space, and a space to its database plus one. */
@@ -28,11 +28,16 @@ enum {
     SLOTS_STATE_FIELDS
 };
 
-enum { SLOTS_OP_DELETE, SLOTS_OP_SET, SLOTS_OP_SET_KEEP_EXPIRY, SLOTS_OP_MIX, SLOTS_OP_SUM, SLOTS_OP_SET_IF_ABSENT, SLOTS_OP_EXPIRE };
+enum {
+    SLOTS_OP_DELETE, SLOTS_OP_SET, SLOTS_OP_SET_KEEP_EXPIRY, SLOTS_OP_MIX, SLOTS_OP_SUM, SLOTS_OP_SET_IF_ABSENT, SLOTS_OP_EXPIRE,
+    SLOTS_OP_UPDATE, SLOTS_OP_REMOVE, SLOTS_OP_ANY
+};
+enum { SLOTS_OP_BITS = 4, SLOTS_OP_MASK = 15 };
 
 enum {
     SLOTS_EFFECT_NONE, SLOTS_EFFECT_MIX, SLOTS_EFFECT_SET, SLOTS_EFFECT_MSET, SLOTS_EFFECT_SETNX, SLOTS_EFFECT_DELETE, SLOTS_EFFECT_RPUSH, SLOTS_EFFECT_SADD, SLOTS_EFFECT_HSET,
-    SLOTS_EFFECT_PEXPIREAT, SLOTS_EFFECT_EXPIREAT, SLOTS_EFFECT_PERSIST, SLOTS_EFFECT_OTHER
+    SLOTS_EFFECT_PEXPIREAT, SLOTS_EFFECT_EXPIREAT, SLOTS_EFFECT_PERSIST, SLOTS_EFFECT_UPDATE, SLOTS_EFFECT_REMOVE, SLOTS_EFFECT_ANY,
+    SLOTS_EFFECT_OTHER
 };
 
 enum { SLOTS_TAG_COMMAND, SLOTS_TAG_STRING, SLOTS_TAG_LIST, SLOTS_TAG_SET, SLOTS_TAG_HASH, SLOTS_TAG_ZSET, SLOTS_TAG_FIELD_EXPIRY, SLOTS_TAG_DIRECTORY, SLOTS_TAG_RELATIVE_EXPIRY };
@@ -72,27 +77,52 @@ static inline uint64_t *slots_ensure(slots_table *c, uint64_t key, uint64_t spac
     return s;
 }
 
-/* Combine the digest of a write with the digest of the content before it, depending on the order; never 0. */
+/* The content of a slot is 0 if the key does not exist, even if it exists, and odd if that is not certain: it can have been
+ * emptied, or the command that should have made it can have failed. */
+static inline uint64_t slots_even(uint64_t word) { return word & ~(uint64_t)1 ? word & ~(uint64_t)1 : 2; }
+
+/* Combine the digest of a write with the digest of the content before it, depending on the order; even and never 0. */
 static inline uint64_t slots_mix_digest(uint64_t digest, uint64_t content) {
-    uint64_t mixed = (content * 0x9e3779b97f4a7c15u + digest) ^ (content >> 29);
-    return mixed ? mixed : 1;
+    return slots_even((content * 0x9e3779b97f4a7c15u + slots_even(digest)) ^ (content >> 29));
+}
+
+/* The expiry after an event.  If what happened to it is not certain, the event and the content are mixed into it. */
+static inline uint64_t slots_new_expiry(int op, uint64_t digest, uint64_t given, uint64_t content, uint64_t before) {
+    switch (op) {
+        case SLOTS_OP_DELETE: case SLOTS_OP_SET: return given;
+        case SLOTS_OP_EXPIRE: return !content ? before : given && content & 1 ? slots_mix_digest(content, given) : given;
+        case SLOTS_OP_SET_KEEP_EXPIRY: return before && content & 1 ? slots_mix_digest(content, before) : before;
+        case SLOTS_OP_REMOVE: return before ? slots_mix_digest(slots_mix_digest(digest, content), before) : 0;
+        case SLOTS_OP_ANY: return slots_mix_digest(slots_mix_digest(digest, content), before);
+        default: return before;
+    }
+}
+
+/* The content after an event. */
+static inline uint64_t slots_new_content(int op, uint64_t digest, uint64_t content) {
+    switch (op) {
+        case SLOTS_OP_DELETE: return 0;
+        case SLOTS_OP_SET: case SLOTS_OP_SET_KEEP_EXPIRY: return slots_even(digest);
+        case SLOTS_OP_SET_IF_ABSENT: return content ? slots_mix_digest(digest, content) : slots_even(digest);
+        case SLOTS_OP_SUM: return slots_even((content & ~(uint64_t)1) + slots_even(digest));
+        case SLOTS_OP_MIX: return slots_mix_digest(digest, content);
+        case SLOTS_OP_EXPIRE: return content ? content : slots_mix_digest(digest, content) | 1;
+        case SLOTS_OP_UPDATE: return slots_mix_digest(digest, content) | (content ? content & 1 : 1);
+        default: return slots_mix_digest(digest, content) | 1;
+    }
 }
 
 static inline void slots_apply_event(slots_table *c, const uint64_t *event) {
-    uint64_t space = event[SLOTS_FIELD_SPACE] >> 3, digest = event[SLOTS_FIELD_CONTENT] ? event[SLOTS_FIELD_CONTENT] : 1;
-    int op = (int)(event[SLOTS_FIELD_SPACE] & 7);
+    uint64_t space = event[SLOTS_FIELD_SPACE] >> SLOTS_OP_BITS, digest = event[SLOTS_FIELD_CONTENT];
+    int op = (int)(event[SLOTS_FIELD_SPACE] & SLOTS_OP_MASK);
     if (op == SLOTS_OP_DELETE && !c->state[SLOTS_STATE_KEEP_DELETED]) {
         uint64_t *gone = slots_find(c->slots, c->state[SLOTS_STATE_SLOTS], event[SLOTS_FIELD_KEY], space);
         if (!gone[SLOTS_FIELD_SPACE]) return;
     }
     uint64_t *s = slots_ensure(c, event[SLOTS_FIELD_KEY], space), content = s[SLOTS_FIELD_CONTENT];
     s[SLOTS_FIELD_POSITION] = event[SLOTS_FIELD_POSITION];
-    if (op == SLOTS_OP_DELETE || op == SLOTS_OP_SET) s[SLOTS_FIELD_EXPIRE] = event[SLOTS_FIELD_EXPIRE];
-    if (op == SLOTS_OP_EXPIRE && content) s[SLOTS_FIELD_EXPIRE] = event[SLOTS_FIELD_EXPIRE];
-    else if (op == SLOTS_OP_DELETE) s[SLOTS_FIELD_CONTENT] = 0;
-    else if (op == SLOTS_OP_SET || op == SLOTS_OP_SET_KEEP_EXPIRY || (op == SLOTS_OP_SET_IF_ABSENT && !content)) s[SLOTS_FIELD_CONTENT] = digest;
-    else if (op == SLOTS_OP_SUM) s[SLOTS_FIELD_CONTENT] = content + digest ? content + digest : 1;
-    else s[SLOTS_FIELD_CONTENT] = slots_mix_digest(digest, content);
+    s[SLOTS_FIELD_EXPIRE] = slots_new_expiry(op, digest, event[SLOTS_FIELD_EXPIRE], content, s[SLOTS_FIELD_EXPIRE]);
+    s[SLOTS_FIELD_CONTENT] = slots_new_content(op, digest, content);
 }
 
 /* Whether a record of `count` arguments fits: a slot or an event for each, and two slots for its database. */
@@ -104,7 +134,7 @@ static inline int slots_has_room(const slots_table *c, uint64_t count) {
 
 static inline void slots_put_event(slots_table *c, uint64_t key, uint64_t digest, uint64_t expire, uint64_t position, uint64_t space,
                               int op) {
-    uint64_t event[SLOTS_SLOT_WORDS] = {key, digest, expire, position, space << 3 | (uint64_t)op};
+    uint64_t event[SLOTS_SLOT_WORDS] = {key, digest, expire, position, space << SLOTS_OP_BITS | (uint64_t)op};
     if (c->state[SLOTS_STATE_PENDING_MAX])
         memcpy(c->events + SLOTS_SLOT_WORDS * c->state[SLOTS_STATE_PENDING]++, event, sizeof event);
     else
@@ -117,12 +147,12 @@ static void slots_order_pending(const uint64_t *events, size_t count, uint32_t *
     memset(starts, 0, ((1 << 16) + 1) * sizeof *starts);
     for (size_t i = 0; i < count; i++) {
         const uint64_t *e = events + SLOTS_SLOT_WORDS * i;
-        starts[(slots_hash(e[SLOTS_FIELD_KEY], e[SLOTS_FIELD_SPACE] >> 3) >> 48) + 1]++;
+        starts[(slots_hash(e[SLOTS_FIELD_KEY], e[SLOTS_FIELD_SPACE] >> SLOTS_OP_BITS) >> 48) + 1]++;
     }
     for (size_t i = 0; i < 1 << 16; i++) starts[i + 1] += starts[i];
     for (size_t i = 0; i < count; i++) {
         const uint64_t *e = events + SLOTS_SLOT_WORDS * i;
-        indexes[starts[slots_hash(e[SLOTS_FIELD_KEY], e[SLOTS_FIELD_SPACE] >> 3) >> 48]++] = (uint32_t)i;
+        indexes[starts[slots_hash(e[SLOTS_FIELD_KEY], e[SLOTS_FIELD_SPACE] >> SLOTS_OP_BITS) >> 48]++] = (uint32_t)i;
     }
 }
 
@@ -324,13 +354,12 @@ static inline int slots_set_options(const slots_table *c, uint32_t argc, const u
     if (argc > 5 || !slots_next_argument(&p, end, &option)) return -1;
     if (argc == 4) {
         if (slots_argument_is(option, "keepttl")) return SLOTS_OP_SET_KEEP_EXPIRY;
-        if (slots_argument_is(option, "nx")) return SLOTS_OP_SET_IF_ABSENT;
-        return slots_argument_is(option, "get") ? SLOTS_OP_SET : -1;
+        return slots_argument_is(option, "nx") ? SLOTS_OP_SET_IF_ABSENT : -1;
     }
     if (!slots_next_argument(&p, end, &value)) return -1;
     if (slots_argument_is(option, "pxat")) *expire = slots_parse_time(value, 1);
     else if (slots_argument_is(option, "exat")) *expire = slots_parse_time(value, 1000);
-    else if (slots_argument_is(option, "px") || slots_argument_is(option, "ex")) *expire = slots_value_digest(c, SLOTS_TAG_RELATIVE_EXPIRY, option, &value);
+    else if (slots_parse_time(value, 1) && (slots_argument_is(option, "px") || slots_argument_is(option, "ex"))) *expire = slots_value_digest(c, SLOTS_TAG_RELATIVE_EXPIRY, option, &value);
     return *expire ? SLOTS_OP_SET : -1;
 }
 
@@ -345,7 +374,7 @@ static inline uint64_t slots_hset_digest(const slots_table *c, uint32_t argc, co
         for (uint32_t m = 0; !unique && m < n; m++)
             if (fields[m].size == field.size && !memcmp(fields[m].at, field.at, (size_t)field.size)) return 0;
         if (!unique) fields[n] = field;
-        sum += slots_value_digest(c, SLOTS_TAG_HASH, field, &value);
+        sum += slots_even(slots_value_digest(c, SLOTS_TAG_HASH, field, &value));
     }
     return sum;
 }
@@ -357,7 +386,7 @@ static void slots_apply_record(slots_table *c, const uint8_t *p, const uint8_t *
     int64_t number;
     slots_argument name, key, arg;
     uint64_t digest = 0, expire = 0;
-    int op = -1;
+    int op = -1, other = SLOTS_OP_ANY;
     if (!(p = scan_header(p, '*', &number)) || !slots_next_argument(&p, end, &name) || !slots_next_argument(&p, end, &key)) return;
     const uint8_t *rest = p;
     uint64_t k = slots_name_digest(c, key);
@@ -367,6 +396,7 @@ static void slots_apply_record(slots_table *c, const uint8_t *p, const uint8_t *
         return;
     }
     if (effect == SLOTS_EFFECT_MSET) {
+        if (argc % 2 == 0) return;  /* A server refuses it. */
         for (uint32_t n = 1; n + 1 < argc && slots_next_argument(&p, end, &arg); n += 2) {
             slots_put_event(c, slots_name_digest(c, key), slots_value_digest(c, SLOTS_TAG_STRING, arg, NULL), 0, position, space, SLOTS_OP_SET);
             if (n + 2 < argc && !slots_next_argument(&p, end, &key)) break;
@@ -390,8 +420,11 @@ static void slots_apply_record(slots_table *c, const uint8_t *p, const uint8_t *
     } else if (effect == SLOTS_EFFECT_PERSIST && argc == 2) {
         op = SLOTS_OP_EXPIRE;
     }
+    if (effect == SLOTS_EFFECT_MIX) other = SLOTS_OP_MIX;
+    else if (effect == SLOTS_EFFECT_UPDATE || effect == SLOTS_EFFECT_HSET) other = SLOTS_OP_UPDATE;
+    else if (effect == SLOTS_EFFECT_REMOVE) other = SLOTS_OP_REMOVE;
     if (op < 0 || op == SLOTS_OP_EXPIRE) digest = slots_command_digest(c, name, rest, end);
-    slots_put_event(c, k, digest, expire, position, space, op < 0 ? SLOTS_OP_MIX : op);
+    slots_put_event(c, k, digest, expire, position, space, op < 0 ? other : op);
 }
 
 /* Apply the records from .. count - 1; return the index of the first one that was not applied: it does not fit, or has the

@@ -13,7 +13,7 @@ from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest
-from aofdoctor.diff.key_table.constants import mix_digest
+from aofdoctor.diff.key_table.constants import even, mix_digest
 from aofdoctor.diff.key_table.effects import DigestTag, KeyOp, command_digest, name_digest, value_digest
 from aofdoctor.diff.key_table.slots import fold_elements
 from aofdoctor.diff.key_table.table import KeyTable, pack_position
@@ -108,8 +108,8 @@ class _ValueDigester:
             return fold_elements(self.key, tag, run, width, content, ordered)
         for at in range(0, len(run), width):
             digest = value_digest(self.key, tag, *run[at : at + width])
-            content = mix_digest(digest, content) if ordered else (content + digest) % (1 << 64)
-        return content or 1
+            content = mix_digest(digest, content) if ordered else even((content + even(digest)) % (1 << 64))
+        return content or 2
 
     def digest_stream(self, value: ValueRef) -> int:
         content = 0

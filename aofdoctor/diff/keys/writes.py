@@ -42,7 +42,6 @@ _EFFECTS_BY_NAME = {
     "mset": CommandEffect.MSET,
     "del": CommandEffect.DELETE,
     "unlink": CommandEffect.DELETE,
-    "getdel": CommandEffect.DELETE,
     "rpush": CommandEffect.RPUSH,
     "sadd": CommandEffect.SADD,
     "hset": CommandEffect.HSET,
@@ -51,6 +50,25 @@ _EFFECTS_BY_NAME = {
     "expireat": CommandEffect.EXPIREAT,
     "persist": CommandEffect.PERSIST,
 }
+# What a command with one key does to it, if its digest alone is compared: it creates it for certain, it changes it and
+# keeps it and its expiry, or it can remove it.  Any other command can change the expiry, or fail.
+_CREATING = frozenset({
+    "append", "hsetnx", "lpush", "pfadd", "xadd", "xgroup", "xgroup|create", "xgroup|createconsumer", "xsetid",
+    "xclaim",
+})  # fmt: skip
+_UPDATING = frozenset({
+    "bitfield", "decr", "decrby", "geoadd", "hincrby", "hincrbyfloat", "incr", "incrby", "incrbyfloat", "linsert",
+    "lpushx", "lset", "pfcount", "rpushx", "setbit", "setrange", "vadd", "vsetattr", "xack", "xautoclaim", "xdel",
+    "xtrim", "zadd", "zincrby",
+})  # fmt: skip
+_REMOVING = frozenset({
+    "hdel", "hgetdel", "hgetex", "hexpire", "hexpireat", "hpersist", "hpexpire", "hpexpireat", "hsetex", "lpop", "lrem",
+    "ltrim", "rpop", "spop", "srem", "vrem", "zpopmax", "zpopmin", "zrem", "zremrangebylex", "zremrangebyrank",
+    "zremrangebyscore",
+})  # fmt: skip
+# Commands that give a key an expiry, among those with several keys.
+_SETTING_EXPIRY = frozenset({"msetex"})
+_ALSO_CHANGING = frozenset({"pfcount"})  # It has no write flag, and stores the count that it computes.
 _MULTI_KEY_EFFECTS = frozenset({CommandEffect.MSET, CommandEffect.DELETE})
 
 
@@ -163,20 +181,26 @@ class KeyWrites:
 
 
 def _apply_generic(writes: KeyWrites, write: WriteCommand) -> None:
-    """Change the keys that a command writes, depending on the keys that it reads."""
+    """Change the keys that a command writes, depending on all keys that it names.
+
+    It may fail, for instance at a key of the wrong type, and then keeps the old value: so that counts as well.
+    """
     uses = writes.key_accesses(write)
     digest = writes.keyless_digest(write, [at for at, _, _ in uses])
+    op = KeyOp.ANY if _can_set_expiry(write) else KeyOp.REMOVE
     if len(uses) == 1:
-        writes.put(write, uses[0][0], uses[0][2], digest, 0, KeyOp.SET if uses[0][1] == "OW" else KeyOp.MIX)
+        writes.put(write, uses[0][0], uses[0][2], digest, 0, op)
         return
-    for _, access, name in uses:
-        if access != "OW":
-            digest = mix_digest(digest, writes.content_of(write, name))
+    for _, _, name in uses:
+        digest = mix_digest(digest, writes.content_of(write, name))
     for at, access, name in uses:
         if access != "RO":
-            writes.put(
-                write, at, name, mix_digest(at, digest), 0, KeyOp.SET if access == "OW" else KeyOp.SET_KEEP_EXPIRY
-            )
+            writes.put(write, at, name, mix_digest(at, digest), 0, op)
+
+
+def _can_set_expiry(write: WriteCommand) -> bool:
+    known = command_table().get(write.batch.ids[write.i])
+    return known is None or bool(known.effects & {"script", "expire"}) or known.name in _SETTING_EXPIRY
 
 
 def _apply_unknown(writes: KeyWrites, write: WriteCommand) -> None:
@@ -185,14 +209,47 @@ def _apply_unknown(writes: KeyWrites, write: WriteCommand) -> None:
     for arg in islice(write.args(), 1, _ARGS_MAX):
         digest = mix_digest(digest, writes.content_of(write, name_digest(writes.key, arg)))
     name = next(islice(write.args(), 1, None))
-    writes.put(write, 1, name_digest(writes.key, name), mix_digest(1, digest), 0, KeyOp.SET_KEEP_EXPIRY)
+    writes.put(write, 1, name_digest(writes.key, name), mix_digest(1, digest), 0, KeyOp.ANY)
 
 
-def _apply_rename(writes: KeyWrites, write: WriteCommand) -> None:
-    for (_, _, old), (at, _, new) in _two_keys(writes, write):
-        made, expire = writes.table.get_key(old, write.db)
-        writes.put(write, 1, old, 0, 0, KeyOp.DELETE)
-        writes.put(write, at, new, made or mix_digest(old, 0), expire, KeyOp.SET)
+class _Place(NamedTuple):
+    """A key as an argument of a command: the index of the argument, the digest of the name, and the database."""
+
+    at: int
+    name: int
+    db: int
+
+
+def _transfer(
+    writes: KeyWrites, write: WriteCommand, source: _Place, target: _Place, keeps: bool, replaces: bool
+) -> None:
+    """Give a key the value and the expiry of another; `keeps` the other, and `replaces` a key that exists.
+
+    Where it is not certain that a key exists, so is the outcome, and all that it depends on is mixed in.
+    """
+    content, expire = writes.table.get_key(source.name, source.db)
+    there, _ = writes.table.get_key(target.name, target.db)
+    if content and not content & 1 and (replaces or not there):
+        writes.put(write, target.at, target.name, content, expire, KeyOp.SET, target.db)
+        if not keeps:
+            writes.put(write, source.at, source.name, 0, 0, KeyOp.DELETE, source.db)
+    elif content and not content & 1 and not there & 1:
+        return  # The target exists, and the command fails.
+    else:
+        digest = mix_digest(mix_digest(expire, content or source.name), there)
+        writes.put(write, target.at, target.name, digest, 0, KeyOp.ANY, target.db)
+        if not keeps:
+            op = KeyOp.DELETE if replaces else KeyOp.ANY
+            writes.put(write, source.at, source.name, 0 if replaces else digest, 0, op, source.db)
+
+
+def _apply_rename(writes: KeyWrites, write: WriteCommand, replaces: bool = True) -> None:
+    for (old_at, _, old), (at, _, new) in _two_keys(writes, write):
+        _transfer(writes, write, _Place(old_at, old, write.db), _Place(at, new, write.db), False, replaces)
+
+
+def _apply_renamenx(writes: KeyWrites, write: WriteCommand) -> None:
+    _apply_rename(writes, write, replaces=False)
 
 
 def _two_keys(writes: KeyWrites, write: WriteCommand) -> Iterator[tuple[tuple[int, str, int], tuple[int, str, int]]]:
@@ -205,9 +262,9 @@ def _apply_copy(writes: KeyWrites, write: WriteCommand) -> None:
     options = [word.lower() for word in write.first_arguments(3, 8)]
     target = _parse_number(options[at + 1 : at + 2]) if (at := _index(options, b"db")) is not None else write.db
     uses = writes.key_accesses(write)
-    if len(uses) == 2 and target is not None:
-        made, expire = writes.table.get_key(uses[0][2], write.db)
-        writes.put(write, 2, uses[1][2], made or mix_digest(uses[0][2], 0), expire, KeyOp.SET, target)
+    if len(uses) == 2 and target is not None and (uses[0][2], write.db) != (uses[1][2], target):
+        source, copy = _Place(1, uses[0][2], write.db), _Place(2, uses[1][2], target)
+        _transfer(writes, write, source, copy, keeps=True, replaces=b"replace" in options)
 
 
 def _index(words: list[bytes], word: bytes) -> int | None:
@@ -217,10 +274,8 @@ def _index(words: list[bytes], word: bytes) -> int | None:
 def _apply_move(writes: KeyWrites, write: WriteCommand) -> None:
     name = name_digest(writes.key, next(islice(write.args(), 1, None)))
     target = _parse_number(write.first_arguments(2, 3))
-    made, expire = writes.table.get_key(name, write.db)
-    writes.put(write, 1, name, 0, 0, KeyOp.DELETE)
-    if target is not None:
-        writes.put(write, 1, name, made or mix_digest(name, 0), expire, KeyOp.SET, target)
+    if target is not None and target != write.db:
+        _transfer(writes, write, _Place(1, name, write.db), _Place(1, name, target), keeps=False, replaces=False)
 
 
 def _apply_flushdb(writes: KeyWrites, write: WriteCommand) -> None:
@@ -243,25 +298,38 @@ def _parse_number(argument: list[bytes]) -> int | None:
 
 def _apply_setex(writes: KeyWrites, write: WriteCommand) -> None:
     """Apply SETEX or PSETEX to the key table: a value, and an expiry relative to the time of writing."""
-    name, later, value = islice(write.args(), 1, 4) if write.argc == 4 else (b"", b"", b"")
-    if write.argc == 4:
-        expire = value_digest(writes.key, DigestTag.RELATIVE_EXPIRY, *write.first_arguments(0, 1), later)
-        digest = value_digest(writes.key, DigestTag.STRING, value)
-        writes.put(write, 1, name_digest(writes.key, name), digest, expire, KeyOp.SET)
+    if write.argc != 4:
+        return
+    name, later, value = islice(write.args(), 1, 4)
+    if not isinstance(later, bytes) or not later.isdigit() or not 0 < int(later[:16]) < 10**15:
+        _apply_generic(writes, write)
+        return
+    expire = value_digest(writes.key, DigestTag.RELATIVE_EXPIRY, *write.first_arguments(0, 1), later)
+    digest = value_digest(writes.key, DigestTag.STRING, value)
+    writes.put(write, 1, name_digest(writes.key, name), digest, expire, KeyOp.SET)
 
 
 def _apply_getset(writes: KeyWrites, write: WriteCommand) -> None:
-    """Apply GETSET key value to the key table."""
-    for name, value in zip(islice(write.args(), 1, 2), islice(write.args(), 2, 3), strict=False):
-        writes.put(
-            write, 1, name_digest(writes.key, name), value_digest(writes.key, DigestTag.STRING, value), 0, KeyOp.SET
-        )
+    """Apply GETSET key value to the key table: a SET where the key does not exist; elsewhere its type may be wrong."""
+    name, value = (*islice(write.args(), 1, 3), b"")[:2]
+    if write.argc != 3 or writes.table.get_key(name_digest(writes.key, name), write.db)[0]:
+        _apply_generic(writes, write)
+        return
+    digest = value_digest(writes.key, DigestTag.STRING, value)
+    writes.put(write, 1, name_digest(writes.key, name), digest, 0, KeyOp.SET)
+
+
+def _apply_getdel(writes: KeyWrites, write: WriteCommand) -> None:
+    """Apply GETDEL key to the key table: it fails at a key that is no string, and servers log it as DEL otherwise."""
+    name = name_digest(writes.key, next(islice(write.args(), 1, None)))
+    if writes.table.get_key(name, write.db)[0]:
+        _apply_generic(writes, write)
 
 
 _Handler = Callable[[KeyWrites, WriteCommand], None]
 _HANDLERS: dict[str, _Handler] = {
     "rename": _apply_rename,
-    "renamenx": _apply_rename,
+    "renamenx": _apply_renamenx,
     "copy": _apply_copy,
     "move": _apply_move,
     "flushdb": _apply_flushdb,
@@ -270,6 +338,7 @@ _HANDLERS: dict[str, _Handler] = {
     "setex": _apply_setex,
     "psetex": _apply_setex,
     "getset": _apply_getset,
+    "getdel": _apply_getdel,
 }
 _WITHOUT_ARGUMENTS = (_apply_flushdb, _apply_flushall)
 
@@ -342,10 +411,13 @@ def _effect_of(known: CommandSpec, base: bool) -> CommandEffect:
         return _EFFECTS_BY_NAME[known.name]
     if known.name in (_BASE_HANDLERS if base else _HANDLERS):
         return CommandEffect.OTHER
-    if not known.key_specs or not known.effects & {"write", "script"}:
+    if not known.key_specs or not (known.effects & {"write", "script"} or known.name in _ALSO_CHANGING):
         return CommandEffect.NONE
-    return (
-        CommandEffect.MIX
-        if [spec[:2] for spec in known.key_specs] == [(1, 0)] and known.name != "sort"
-        else CommandEffect.OTHER
-    )
+    if [spec[:2] for spec in known.key_specs] != [(1, 0)] or known.name == "sort":
+        return CommandEffect.OTHER
+    return next((effect for names, effect in _SINGLE_KEY_EFFECTS if known.name in names), CommandEffect.ANY)
+
+
+_SINGLE_KEY_EFFECTS = (
+    (_CREATING, CommandEffect.MIX), (_UPDATING, CommandEffect.UPDATE), (_REMOVING, CommandEffect.REMOVE),
+)  # fmt: skip
