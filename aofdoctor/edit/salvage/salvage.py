@@ -10,6 +10,7 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
+from aofdoctor.check.findings.rdb_notes import describe_empty_keys
 from aofdoctor.check.rdb_examination import SalvageCounts
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import DamageKind
@@ -108,9 +109,13 @@ def rdb_keys(report: Report) -> dict[int, int | None]:
 def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int, RdbKeys]:
     """The numbers of keys of each RDB before and after a salvage, by index of its file.
 
-    A damaged RDB of which nothing can be read has none after it.
+    A damaged RDB of which nothing can be read has none after it.  Empty keys, which servers skip, are not counted.
     """
     before = rdb_keys(report)
+    for i, keys in before.items():
+        contents = report.parts[i].rdb_contents
+        if keys is not None and contents is not None:
+            before[i] = keys - contents.skipped_count
     return {i: RdbKeys(keys, counts[i].keys if i in counts else keys or 0) for i, keys in before.items()}
 
 
@@ -156,6 +161,8 @@ def _notes(
         if part.preamble and index in salvage_counts:
             yield describe_salvaged_rdb(part.part.name, part.preamble, salvage_counts[index])
             yield from describe_damaged_keys(part.part.name, salvage_counts[index])
+        elif part.rdb_contents and part.rdb_contents.skipped_count and part.preamble and part.preamble.is_intact:
+            yield describe_empty_keys(part.part.name, part.rdb_contents)
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
         if report.aof.layout == "rdb" and part.commands:

@@ -23,7 +23,7 @@ from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, ProducerSummar
 from aofdoctor.rdb.values.vector_sets import VECTOR_SET, vector_set_defect
 from aofdoctor.source import Source, pread
 
-_STRING, _INTSET = int(RdbType.STRING), int(RdbType.SET_INTSET)
+_STRING, _INTSET, _ZIPMAP = int(RdbType.STRING), int(RdbType.SET_INTSET), int(RdbType.HASH_ZIPMAP)
 _LZF_ENCODING = b"\xc3"  # the first byte of a compressed string
 _NUL_KEY_SIZE = 3  # bytes of a string key with an empty name and an empty value; all are NUL
 _STREAM_COUNTERS_VERSION = 15  # RDB version of Redis 8.10, which compares the counters of streams at load
@@ -87,6 +87,8 @@ def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
                 if isinstance(member, bytes):
                     yield member
 
+    if value.type in (_INTSET, _ZIPMAP) and next(members(), None) is None:
+        return problem or "no elements in a form that must have some"
     if value.type == _INTSET:
         in_order = all(low < high for low, high in pairwise(map(int, members())))
         return problem or ("" if in_order else "integer members that are not in order")
@@ -144,7 +146,7 @@ def _array_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
             if not last < element.array_index < _ARRAY_INDEX_END:
                 return f"index {element.array_index} of an array after {last}"
             last = element.array_index
-    return ""
+    return "" if last >= 0 else "an array without elements"
 
 
 def dialect_is_strict(dialect: str, version: int) -> bool:
