@@ -6,6 +6,7 @@ writes only to an empty last part of its own.
 """
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from aofdoctor.aof.manifest import encode_name
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.examine import examine
+from aofdoctor.check.loaded_keys import ExpectedKeys, count_expected_keys, describe_difference
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.errors import RefusedEdit, SandboxError
@@ -36,6 +38,7 @@ _ALSO_ALLOWED = frozenset(
 )
 # Commands with the write flag that act on another server.
 _NEVER_ALLOWED = frozenset({"migrate"})
+_DATABASE = re.compile(r"db[0-9]+")
 DATABASES_MAX = 1 << 16  # of a private server
 
 LoadProgress = Callable[[str], None]
@@ -45,7 +48,9 @@ LoadProgress = Callable[[str], None]
 class LoadResult:
     """The state after a load: keys and keys with a TTL by database, and errors during the replay by error code.
 
-    `server` is the title of the server; `seconds` is the duration of the load.
+    `server` is the title of the server; `seconds` is the duration of the load.  `expired` counts the keys that were
+    past their expiry and that the server has deleted.  `expected` are the keys that the RDB holds, None if commands
+    follow it or their number is not certain; `difference` says how the server's keys differ from them.
     """
 
     server: str
@@ -53,6 +58,14 @@ class LoadResult:
     keys: dict[int, int]
     expires: dict[int, int]
     errors: dict[str, int]
+    expired: int = 0
+    expected: ExpectedKeys | None = None
+    difference: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """True if no command failed, and no key is missing or too many as far as that is known."""
+        return not self.failed_commands and not self.difference
 
     @property
     def total(self) -> int:
@@ -104,7 +117,7 @@ def load_in_sandbox(
             )
         elif starts:
             try:
-                return _load(aof, binary, databases, on_progress, timeout)
+                return _load(report, binary, databases, on_progress, timeout)
             except SandboxError as problem:
                 if binary is candidates[-1]:
                     raise
@@ -172,7 +185,7 @@ def _refuse(part: AofPart, batch: RecordBatch, i: int) -> None:
 
 
 def _load(
-    aof: AOF, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
+    report: Report, binary: ServerBinary, databases: int, on_progress: LoadProgress | None, timeout: float | None
 ) -> LoadResult:
     """Start a temporary server on the AOF, and return what it has loaded."""
     if on_progress:
@@ -180,10 +193,27 @@ def _load(
     options = ["--appendonly", "yes", "--appendfilename", "p.aof", "--databases", str(databases)]
     multi_part = binary.product == "valkey" or binary.version >= (7, 0, 0)
     start_time = time.monotonic()
-    with Sandbox(binary, options, lambda folder: _write_fileset(aof, folder, multi_part), timeout=timeout) as server:
+    with Sandbox(
+        binary, options, lambda folder: _write_fileset(report.aof, folder, multi_part), timeout=timeout
+    ) as server:
         seconds = time.monotonic() - start_time
-        keys, expires = _keyspace(server)
-        return LoadResult(binary.title, seconds, keys, expires, _errors(server))
+        info = server.info("default")
+        keys, expires = _keyspace(info)
+        expired, errors = int(info.get("expired_keys", 0)), _errors(server)
+    expected = _expected_keys(report, int(time.time() * 1000))
+    difference = describe_difference(expected, keys, expired) if expected else ""
+    return LoadResult(binary.title, seconds, keys, expires, errors, expired, expected, difference)
+
+
+def _expected_keys(report: Report, now_ms: int) -> ExpectedKeys | None:
+    """The keys that a server has after loading an AOF that is one sound RDB; None if it is not, or has commands."""
+    rdbs = [part for part in report.parts if part.preamble]
+    if report.commands or len(rdbs) != 1 or rdbs[0].damage:
+        return None
+    source, rdb = rdbs[0].part.source, rdbs[0].preamble
+    assert source is not None
+    assert rdb is not None
+    return None if rdb.codec or rdb.keys is None else count_expected_keys(source, rdb.dialect, now_ms)
 
 
 def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
@@ -211,10 +241,12 @@ def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
     (directory / "p.aof.manifest").write_bytes(b"".join(lines))
 
 
-def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
-    """Return (keys, keys with a TTL), each by database, from INFO keyspace."""
+def _keyspace(info: dict[str, str]) -> tuple[dict[int, int], dict[int, int]]:
+    """Return (keys, keys with a TTL), each by database, from the reply to INFO."""
     keys, expires = {}, {}
-    for name, value in server.info("keyspace").items():
+    for name, value in info.items():
+        if not _DATABASE.fullmatch(name):
+            continue
         fields = dict(pair.split("=", 1) for pair in value.split(","))
         database = int(name.removeprefix("db"))
         keys[database], expires[database] = int(fields["keys"]), int(fields["expires"])

@@ -9,7 +9,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.check.sandbox_load import LoadFailure, load_in_sandbox
+from aofdoctor.check.sandbox_load import LoadFailure, LoadResult, load_in_sandbox
 from aofdoctor.cli.console import bytes_to_json, make_painter, print_json, print_line, progress_bar
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
@@ -17,6 +17,7 @@ from aofdoctor.cli.views.edit_text import exchange_result_lines, short_path, vie
 from aofdoctor.edit.edit import Edit, write_edit
 from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.receipt import OutputVerifier, Receipt
+from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.saved_plan import save_plan
 from aofdoctor.errors import InvalidSelection, RefusedEdit
 
@@ -75,7 +76,7 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
         edit.require_exchangeable()
     destination = str(exchange_path(edit.aof)) if output_options.in_place else str(output_options.output)
     proof_lines: list[str] = []
-    receipt = _write_output(edit, output_options, _load_tester(proof_lines) if output_options.prove else None)
+    receipt = _write_output(edit, output_options, _load_tester(edit, proof_lines) if output_options.prove else None)
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
         proof_json = {"proven": proof_lines[0]} if proof_lines else {}
@@ -115,7 +116,7 @@ def _confirm_exchange(aof: AOF, output_options: OutputOptions) -> None:
     )
 
 
-def _load_tester(proof_lines: list[str]) -> Callable[[Path], None]:
+def _load_tester(edit: Edit, proof_lines: list[str]) -> Callable[[Path], None]:
     """A verifier that loads an output in a temporary server; on success it adds a line to `proof_lines`."""
 
     def load_test(copy: Path) -> None:
@@ -126,6 +127,19 @@ def _load_tester(proof_lines: list[str]) -> Callable[[Path], None]:
         if result.failed_commands:
             failed = text.format_count(result.failed_commands, "command")
             raise RefusedEdit(f"{failed} of the copy failed at replay in {result.server}: the copy is not kept")
+        if difference := result.difference or _difference_from_plan(edit, result):
+            raise RefusedEdit(f"{result.server} has other keys after loading the copy: {difference}; it is not kept")
         proof_lines.append(f"proven: {result.server} loads it: {text.format_count(result.total, 'key')}")
 
     return load_test
+
+
+def _difference_from_plan(edit: Edit, result: LoadResult) -> str:
+    """How the keys of a copy without commands differ from the number that its plan states; empty if they agree."""
+    planned = edit.keys.after if isinstance(edit, Plan) and edit.keys.by_part else None
+    if result.expected is None or planned is None:
+        return ""
+    loaded = result.expected.total
+    if planned in (loaded, loaded + result.expected.empty):
+        return ""
+    return f"the plan states {text.format_count(planned, 'key')}, and the copy has {loaded:,}"

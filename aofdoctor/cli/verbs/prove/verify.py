@@ -19,8 +19,8 @@ Examples:
   aofdoctor verify fixed.aof --with /opt/redis-7.2/bin/redis-server --json
 
 \b
-Exit status: 0 loaded whole; 1 no server at hand would load it whole, or commands failed at replay; 2 usage;
-3 could not: no server, or a command that is not replayed; 130 interrupted."""
+Exit status: 0 loaded whole; 1 no server at hand would load it whole, commands failed at replay, or the keys are
+not those of the RDB; 2 usage; 3 could not: no server, or a command that is not replayed; 130 interrupted."""
 
 
 def verify(
@@ -47,7 +47,7 @@ def verify(
             aof, [binary] if binary else (), None if json else lambda words: print_line(words + " ..."), timeout
         )
         _print_result(path, result, json)
-    raise typer.Exit(0 if isinstance(result, LoadResult) and not result.failed_commands else 1)
+    raise typer.Exit(0 if isinstance(result, LoadResult) and result.is_whole else 1)
 
 
 def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> None:
@@ -69,17 +69,25 @@ def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> No
                 "total": result.total,
                 "errors": result.errors,
                 "failed_commands": result.failed_commands,
+                "expired": result.expired,
+                "expected": result.expected.total if result.expected else None,
+                "difference": result.difference or None,
             }
         )
         return
     print_line(
         make_painter()(
             f"loaded by {result.server} in {result.seconds:.2f} s: {text.format_count(result.total, 'key')}",
-            "damage" if result.failed_commands else "good",
+            "good" if result.is_whole else "damage",
         )
     )
     for database, keys in result.keys.items():
         print_line(f"  db{database}: {text.format_count(keys, 'key')}, {result.expires[database]:,} with a TTL")
+    if result.expired:
+        verb = "was" if result.expired == 1 else "were"
+        print_line(f"  {text.format_count(result.expired, 'more key')} {verb} past the expiry, and deleted at load")
+    if result.difference:
+        print_line(f"the keys differ: {result.difference}")
     if result.failed_commands:
         failed = text.format_count(result.failed_commands, "command")
         print_line(f"{failed} failed at replay: their writes are missing")
