@@ -14,7 +14,7 @@ from aofdoctor.rdb.opcodes import RdbType, ValkeyOpcode, ValkeyRdbType
 from aofdoctor.rdb.recovery.empty_values import empty_collection
 from aofdoctor.source import Source
 
-_DBS_MAX = 1 << 16  # more databases than a private server has
+_DBS_MAX = 1 << 16  # as many as a private server can have
 _WITH_FIELD_EXPIRY = {
     "redis": frozenset({
         RdbType.HASH_METADATA_PRE_GA, RdbType.HASH_LISTPACK_EX_PRE_GA, RdbType.HASH_METADATA, RdbType.HASH_LISTPACK_EX,
@@ -91,8 +91,10 @@ def describe_difference(expected: ExpectedKeys, loaded: Mapping[int, int], expir
     if not differences and not any(row.with_fields for row in expected.dbs.values()):
         count = sum(loaded.values())
         if count + expired != expected.total:
-            gone = f" ({text.format_count(expired, 'more key')} had expired)" if expired else ""
-            differences = [f"the RDB has {text.format_count(expected.total, 'key')}, and the server {count:,}{gone}"]
+            expired_text = f" ({text.format_count(expired, 'more key')} had expired)" if expired else ""
+            differences = [
+                f"the RDB has {text.format_count(expected.total, 'key')}, and the server {count:,}{expired_text}"
+            ]
     return "; ".join(differences)
 
 

@@ -76,9 +76,9 @@ def test_a_missing_key_fails_with_both_numbers(tmp_path: Path, monkeypatch: pyte
 
 @given(EXPECTED, st.data())
 def test_any_number_of_expired_keys_that_is_counted_agrees(expected: ExpectedKeys, data: st.DataObject) -> None:
-    gone = {db: data.draw(st.integers(0, row.keys - row.least)) for db, row in expected.dbs.items()}
-    loaded = {db: row.keys - gone[db] for db, row in expected.dbs.items() if row.keys > gone[db]}
-    assert not describe_difference(expected, loaded, sum(gone.values()))
+    deleted = {db: data.draw(st.integers(0, row.keys - row.least)) for db, row in expected.dbs.items()}
+    loaded = {db: row.keys - deleted[db] for db, row in expected.dbs.items() if row.keys > deleted[db]}
+    assert not describe_difference(expected, loaded, sum(deleted.values()))
 
 
 @given(EXPECTED, st.integers(0, 4), st.integers(1, 3), st.booleans())
