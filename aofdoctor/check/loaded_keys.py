@@ -32,7 +32,8 @@ _STRING = int(RdbType.STRING)
 class DatabaseKeys:
     """The keys of one database of an RDB that a server loads, and how many of them may have been deleted since.
 
-    `past` counts the keys whose expiry had passed when they were counted, `with_fields` the hashes whose fields expire.
+    `past` counts the keys that were past their expiry when they were counted, `with_fields` the hashes with fields that
+    may expire.
     """
 
     keys: int = 0

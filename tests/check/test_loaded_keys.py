@@ -36,7 +36,7 @@ def test_the_keys_of_an_rdb_agree_with_those_of_the_server(line: str, name: str,
     assert text.status == 0 and ("key was past the expiry" in text.out or "8 keys" in text.out)
 
 
-def test_a_hash_whose_fields_expire_may_vanish(tmp_path: Path) -> None:
+def test_a_hash_may_vanish_with_its_last_field(tmp_path: Path) -> None:
     lines = [line for line in servers_by_line() if VERSIONS[line].newest_rdb("redis") >= 12]
     if not lines:
         pytest.skip("no server at hand that reads RDB 12")
