@@ -66,6 +66,15 @@ DAMAGE_MEANINGS: dict[DamageKind, str] = {
 }
 
 
+# Damage that holds no whole command: part of one, a transaction with counted commands, or keys of an RDB.  Any other
+# damage may have been any number of commands.
+WITHOUT_HIDDEN_COMMANDS = frozenset({
+    DamageKind.TORN, DamageKind.IN_FLIGHT, DamageKind.ZERO_ARGC, DamageKind.UNTERMINATED_ANNOTATION,
+    DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION, DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAMBLE,
+    DamageKind.CORRUPT_VALUE, DamageKind.CORRUPT_FUNCTION, DamageKind.DUPLICATE_NAME,
+})  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Bytes that are not a valid record.

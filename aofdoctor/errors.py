@@ -29,6 +29,10 @@ class RefusedEdit(AofdoctorError):
     """An edit is refused because it would lose or endanger data."""
 
 
+class NothingReadable(RefusedEdit):
+    """A salvage would keep nothing: no command, no key and no function library can be read."""
+
+
 class SourceChanged(AofdoctorError):
     """A file shrank while it was read, or is not the file that a plan or receipt was made for."""
 

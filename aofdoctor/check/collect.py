@@ -4,6 +4,8 @@ Each check is a function from a report to findings; it is listed in the CHECKS o
 known facts is a change to that module alone.  A message states facts; a hint gives a command that exists.
 """
 
+from dataclasses import replace
+
 from aofdoctor.check.findings import (
     continuation,
     damage,
@@ -16,7 +18,7 @@ from aofdoctor.check.findings import (
     unknown_commands,
     writers,
 )
-from aofdoctor.check.report import Report
+from aofdoctor.check.report import Report, shell_path
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
@@ -37,6 +39,16 @@ def collect_findings(report: Report) -> list[Finding]:
     """Run all checks and return their findings, the most severe first."""
     order = list(Severity)
     return sorted((f for check in _CHECKS for f in check(report)), key=lambda f: order.index(f.severity))
+
+
+def without_repair_hints(report: Report, findings: list[Finding]) -> list[Finding]:
+    """Return the findings without the advice to repair the AOF, which is refused where nothing in it can be read."""
+    command = f"aofdoctor repair {shell_path(report)} "
+
+    def keep(words: str) -> str:
+        return "" if words.startswith(command) else words
+
+    return [replace(finding, hint=keep(finding.hint), detail=keep(finding.detail)) for finding in findings]
 
 
 def is_sound(report: Report) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.aof.model import AOF
+from aofdoctor.damage import WITHOUT_HIDDEN_COMMANDS, DamageKind
 from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file, validated
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.output.copy import KeptBytes
@@ -22,6 +23,7 @@ from aofdoctor.edit.set_totals import KeyTotals, UnusedFile
 from aofdoctor.errors import RefusedEdit
 
 JsonField = Callable[[EncodeKey], object]  # makes the value of a field from the JSON form of key names
+_DAMAGE_KINDS = frozenset(kind.value for kind in DamageKind)
 LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 
@@ -31,6 +33,8 @@ class Plan:
 
     - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
     - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
+    - `drops_damage`: damaged bytes are among the drops.  `hides_commands`: they may have been any number of commands,
+      so the number before the edit is only the least.
     - `omitted_parts` are the parts, by index in load order, that the output does not have; their bytes are among the
       drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
@@ -52,6 +56,8 @@ class Plan:
     dropped_commands: int = 0
     dropped_bytes: int = 0
     drop_count: int = 0
+    drops_damage: bool = False
+    hides_commands: bool = False
     listed_drops: list[Drop] = field(default_factory=list)
     omitted_parts: frozenset[int] = frozenset()
     keep_dropped: bool = False
@@ -120,6 +126,9 @@ class Plan:
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
             self.changed_parts.add(drop.part)
+            if drop.reason in _DAMAGE_KINDS:
+                self.drops_damage = True
+                self.hides_commands |= drop.reason not in WITHOUT_HIDDEN_COMMANDS
             if drop.span.start == 0:
                 self.keys.drop_part(drop.part)
             if len(self.listed_drops) < LISTED_DROPS_MAX:
@@ -155,7 +164,7 @@ class Plan:
         """The plan as the verbs print it with --json."""
         return {
             "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
-            **self.reconstructions_json(), **self.unused_files_json(),
+            **self.reconstructions_json(), **self.unused_files_json(), "before_is_minimum": self.hides_commands,
             **{name: as_json(encode_key) for name, as_json in self.json_fields.items()}, "notes": self.notes,
         }  # fmt: skip
 

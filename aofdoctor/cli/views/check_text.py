@@ -15,10 +15,16 @@ from aofdoctor.server.versions import VERSIONS
 _LISTED_MAX = 20  # findings of one severity that are printed
 
 
-def print_report(report: Report, findings: list[Finding], paint: Paint, further_facts: Iterable[str] = ()) -> None:
+def print_report(
+    report: Report,
+    findings: list[Finding],
+    paint: Paint,
+    further_facts: Iterable[str] = (),
+    is_readable: bool = True,
+) -> None:
     """Print the facts first, on one screen, then the findings, the verdicts and the next commands to run.
 
-    `further_facts` are lines that follow the findings.
+    `further_facts` are lines that follow the findings.  If nothing `is_readable`, no repair is suggested.
     """
     if report.flushes.count:
         _print_first_aid(paint)
@@ -33,7 +39,7 @@ def print_report(report: Report, findings: list[Finding], paint: Paint, further_
         _print_findings([f for f in findings if f.severity is severity], severity, paint)
     for line in (*further_facts, *_verdict_lines(report)):
         print_line(line)
-    steps = _next_steps(report)
+    steps = _next_steps(report) if is_readable else []
     if steps:
         print_line()
         print_line("Next:  " + "\n       ".join(steps))

@@ -14,21 +14,29 @@ def totals_before(plan: Plan) -> Iterator[str]:
     keys, commands, size = _found(plan)
     if plan.keys.by_part or keys:
         yield "an unknown number of keys in RDBs" if keys is None else f"{text.format_count(keys, 'key')} in RDBs"
-    yield text.format_count(commands, "command")
+    if plan.hides_commands and not commands:
+        yield "an unknown number of commands"
+    else:
+        yield f"{'at least ' if plan.hides_commands else ''}{text.format_count(commands, 'command')}"
     yield text.format_size(size)
 
 
 def totals_after(plan: Plan) -> Iterator[str]:
     """Keys, commands and bytes of the output, each with its share in percent.
 
-    Where keys of a base are lost, or may be, no share of 100% is shown.
+    Where keys of a base are lost, or may be, and where damaged bytes are dropped, no share of 100% is shown.  The share
+    of the commands is only the most that it can be where damage may hide commands.
     """
     keys, commands, size = _found(plan)
-    hides_whole = bool(plan.keys.lossy_parts)
+    loses_keys = bool(plan.keys.lossy_parts)
+    hides_whole = loses_keys or plan.drops_damage
     if plan.keys.by_part or keys:
         kept = plan.keys.after or 0
-        yield f"{text.format_count(kept, 'key')} in RDBs{_share(kept, keys, hides_whole)}"
-    yield f"{text.format_count(plan.commands_after, 'command')}{_share(plan.commands_after, commands, hides_whole)}"
+        yield f"{text.format_count(kept, 'key')} in RDBs{_share(kept, keys, loses_keys)}"
+    share = _share(plan.commands_after, commands, hides_whole)
+    if plan.hides_commands:
+        share = share.replace("(", "(at most ")
+    yield f"{text.format_count(plan.commands_after, 'command')}{share}"
     size_after = plan.size - plan.dropped_bytes
     yield f"{text.format_size(size_after)}{_share(size_after, size, hides_whole)}"
 
@@ -57,8 +65,8 @@ def _found(plan: Plan) -> tuple[int | None, int, int]:
 
 
 def _share(part: int, total: int | None, hides_whole: bool) -> str:
-    """A share in parentheses; empty if the total is unknown, or if 100% would hide a loss."""
-    if total is None or (hides_whole and part >= total):
+    """A share in parentheses; empty if the total is unknown or 0, or if 100% would hide a loss."""
+    if not total or (hides_whole and part >= total):
         return ""
     return f" ({_percent(part, total)})"
 
@@ -66,6 +74,6 @@ def _share(part: int, total: int | None, hides_whole: bool) -> str:
 def _percent(part: int, total: int) -> str:
     """A share in percent, never rounded up to 100 if anything is missing; more than 100 after a reconstruction."""
     if part >= total:
-        return f"{part * 100 // total if total else 100}%"
-    tenths = min(999, part * 1000 // total) if total else 0
+        return f"{part * 100 // total}%"
+    tenths = min(999, part * 1000 // total)
     return f"{tenths / 10:.1f}%"

@@ -19,7 +19,7 @@ from aofdoctor.edit.reconstruction.vector_adds import replace_crashing_vector_ad
 from aofdoctor.edit.salvage.estimate import estimate_salvage
 from aofdoctor.edit.salvage.salvage import ExamineAof, plan_salvage, rdb_keys
 from aofdoctor.edit.set_totals import KeyTotals, unused_files
-from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.errors import InvalidSelection, NothingReadable, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
 
@@ -96,6 +96,11 @@ def plan_repair(report: Report) -> Plan:
         plan.omitted_parts = frozenset(range(index if missing else index + 1, len(report.parts)))
         plan.notes += _notes(report, index)
     plan.compute_totals()
+    if report.aof.layout == "rdb" and plan.dropped_bytes == plan.size > 0:
+        raise NothingReadable(
+            f"nothing would be left of {text.display_path(report.aof.path)}: {plan.notes[0]}",
+            "a replica, a backup or another file of the same server may have its keys",
+        )
     if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
         raise RefusedEdit(
             f"nothing would be left: {plan.notes[0]}",

@@ -25,6 +25,7 @@ from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
 from aofdoctor.edit.salvage.rdb_keys import describe_damaged_keys, describe_salvaged_rdb, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.edit.set_totals import RdbKeys, readable_keys, unused_files
+from aofdoctor.errors import NothingReadable
 from aofdoctor.log.flushes import describe_group
 from aofdoctor.source import FileSource
 
@@ -40,7 +41,8 @@ def plan_salvage(
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `drop_unknown`, commands that no server version knows are dropped; with `partial_values`, the readable elements of
-    damaged collections of an RDB.  Raises RefusedEdit if no part exists.
+    damaged collections of an RDB.  Raises RefusedEdit if no part exists,
+    and NothingReadable if nothing would be kept.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
@@ -95,8 +97,21 @@ def plan_salvage_drops(
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.omitted_parts = frozenset(missing)
     plan.compute_totals()
+    _require_content(plan, report, [counts for _, counts in spliced_rdbs.values()])
     plan.notes += _notes(report, guessed_commands, strict, {i: kept for i, (_, kept) in spliced_rdbs.items()})
     return plan
+
+
+def _require_content(plan: Plan, report: Report, salvaged_rdbs: list[SalvageCounts]) -> None:
+    """Raise NothingReadable if a plan drops something, and keeps no command, key, function library or sound RDB."""
+    sound_rdbs = [part for part in report.parts if part.preamble and part.preamble.is_intact and not _has_defects(part)]
+    has_content = plan.commands_after or sound_rdbs or any(counts.keys or counts.functions for counts in salvaged_rdbs)
+    if plan.dropped_bytes and not has_content:
+        raise NothingReadable(
+            f"nothing in {text.display_path(report.aof.path)} can be read: no command, and no key of an RDB. "
+            "Nothing was written",
+            "a replica, a backup or another file of the same server is the only way back",
+        )
 
 
 def rdb_keys(report: Report) -> dict[int, int | None]:

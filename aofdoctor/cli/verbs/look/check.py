@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aofdoctor.check.collect import collect_findings, is_sound
+from aofdoctor.check.collect import collect_findings, is_sound, without_repair_hints
 from aofdoctor.check.examine import examine
 from aofdoctor.check.neighbours.judge import judge_neighbours
 from aofdoctor.check.report import Report, needs_salvage
@@ -62,10 +62,13 @@ def check(
         report.neighbours = judge_neighbours(aof)
         findings = collect_findings(report)
         estimate = _estimate_salvage(report) if needs_salvage(report) else None
+        is_readable = estimate is None or not estimate.is_empty
+        if not is_readable:
+            findings = without_repair_hints(report, findings)
         if json:
             print_json(report_to_json(report, findings) | salvage_json(estimate))
         else:
-            print_report(report, findings, make_painter(), salvage_lines(estimate))
+            print_report(report, findings, make_painter(), salvage_lines(estimate), is_readable)
         sound = is_sound(report)
     raise typer.Exit(0 if sound else 1)
 
