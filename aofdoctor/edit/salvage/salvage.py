@@ -103,9 +103,9 @@ def plan_salvage_drops(
 
 
 def _require_content(plan: Plan, report: Report, salvaged_rdbs: list[SalvageCounts]) -> None:
-    """Raise NothingReadable if a plan drops something, and keeps no command, key, function library or sound RDB."""
-    sound_rdbs = [part for part in report.parts if part.preamble and part.preamble.is_intact and not _has_defects(part)]
-    has_content = plan.commands_after or sound_rdbs or any(counts.keys or counts.functions for counts in salvaged_rdbs)
+    """Raise NothingReadable if a plan drops something, and keeps no command, key, function library or whole RDB."""
+    whole_rdbs = [part for part in report.parts if part.preamble and part.preamble.complete and not _has_defects(part)]
+    has_content = plan.commands_after or whole_rdbs or any(counts.keys or counts.functions for counts in salvaged_rdbs)
     if plan.dropped_bytes and not has_content:
         raise NothingReadable(
             f"nothing in {text.display_path(report.aof.path)} can be read: no command, and no key of an RDB. "
