@@ -13,6 +13,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.module_commands import module_of
+from aofdoctor.server.near_names import near_command
 from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column
 from aofdoctor.span import Span
 
@@ -27,7 +28,8 @@ class UnknownName:
 
     `flush_like` counts the commands that look like a renamed FLUSHALL or FLUSHDB: without an argument, or with ASYNC
     or SYNC only.  `module` is the prefix of a module's commands.  `since` are the titles of the first versions that
-    have the command, and `lacking` the names of the judged versions that do not.
+    have the command, and `lacking` the names of the judged versions that do not.  `is_in_no_table`: no version has it.
+    `near` is the command that it probably was before one bit or one letter of its name changed.
     """
 
     name: bytes
@@ -39,6 +41,8 @@ class UnknownName:
     module: str = ""
     since: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    is_in_no_table: bool = False
+    near: str = ""
 
 
 @dataclass(slots=True)
@@ -96,6 +100,7 @@ class UnknownNames:
             return
         if shown.count == 1:
             shown.module, shown.lacking = module_of(shown.name), tuple(version.name for version in self.versions)
+            shown.is_in_no_table, shown.near = True, near_command(shown.name, batch.argc[i])
         if is_flush_like(batch, i):
             shown.flush_like += 1
             shown.first_flush_like = shown.first_flush_like or (part, batch.record_span(i))

@@ -9,6 +9,8 @@ from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.module_commands import BUNDLED_WITH_REDIS_8
 from aofdoctor.server.versions import VERSIONS, is_newer_than_table, newest_version
 
+_NAMED_MAX = 5  # unknown commands that the notes of a plan name
+
 
 def _renamed_flushes(report: Report) -> Iterator[Finding]:
     """Yield a finding per unknown command that looks like a renamed FLUSHALL."""
@@ -34,7 +36,11 @@ def _unknown_commands(report: Report) -> Iterator[Finding]:
     for unknown in report.unknown.commands.values():
         name = text.quote(unknown.name.upper())
         message = f"{name}: {_count_and_place(unknown, 'command')}{_origin(unknown)}; {_refusal(unknown)}"
-        yield Finding("unknown-command", Severity.NOTE, message, unknown.part, *unknown.span)
+        hint = f"aofdoctor repair {shell_path(report)} --salvage --drop-unknown -o OUT leaves it out"
+        yield Finding(
+            "unknown-command", Severity.NOTE, message, unknown.part, *unknown.span, _near_detail(unknown),
+            hint if unknown.is_in_no_table else "",
+        )  # fmt: skip
     for unknown in report.unknown.annotations.values():
         message = (
             f"annotation {text.quote(unknown.name)}: {_count_and_place(unknown, 'line')}, of a kind that this version "
@@ -66,6 +72,28 @@ def _count_and_place(unknown: UnknownName, noun: str) -> str:
     return f"{text.format_count(unknown.count, noun)}, {first} {_place(unknown.part, unknown.span.start)}"
 
 
+def _near_detail(unknown: UnknownName) -> str:
+    if not unknown.near:
+        return ""
+    near = unknown.near
+    return f"{near} differs from this name in one letter and takes as many arguments: probably a damaged {near}."
+
+
+def kept_unknown_commands(report: Report) -> Iterator[str]:
+    """Yield a note per unknown command that an output keeps although no judged server loads it, and how to drop it."""
+    unknown_names = [name for name in report.unknown.commands.values() if name.is_in_no_table]
+    for unknown in unknown_names[:_NAMED_MAX]:
+        is_one = unknown.count == 1
+        near = f" (probably a damaged {unknown.near})" if unknown.near else ""
+        yield (
+            f"{text.quote(unknown.name.upper())}: {_count_and_place(unknown, 'unknown command')}{near}, "
+            f"{'stays' if is_one else 'stay'}; {_refusal(unknown, '' if is_one else 'them')}. --drop-unknown leaves "
+            f"{'it' if is_one else 'them'} out"
+        )
+    if len(unknown_names) > _NAMED_MAX:
+        yield f"{text.format_count(len(unknown_names) - _NAMED_MAX, 'more unknown command name')}; check lists all"
+
+
 def _place(part: str, offset: int) -> str:
     return f"{text.display_path(part)}@{offset}"
 
@@ -81,11 +109,11 @@ def _origin(unknown: UnknownName) -> str:
     return ", in no command table: of a module or a newer server, or renamed"
 
 
-def _refusal(unknown: UnknownName) -> str:
+def _refusal(unknown: UnknownName, object_: str = "") -> str:
     titles = [VERSIONS[name].title for name in unknown.lacking]
     titles_text = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
     verb = "refuses" if len(titles) == 1 else "refuse"
-    return f"{titles_text} {verb} it" + (" without that module" if unknown.module else "")
+    return f"{titles_text} {verb} {object_ or 'it'}" + (" without that module" if unknown.module else "")
 
 
 CHECKS = (_renamed_flushes, _unknown_commands, _writer)

@@ -97,7 +97,7 @@ def _unknown_json(unknown: UnknownName) -> dict[str, Any]:
     return {
         "name": name, "cmd": name.upper(), "count": unknown.count, "part": unknown.part, "start": unknown.span.start,
         "end": unknown.span.end, "module": unknown.module or None, "since": list(unknown.since),
-        "refused_by": list(unknown.lacking), "flush_like": unknown.flush_like,
+        "refused_by": list(unknown.lacking), "flush_like": unknown.flush_like, "near": unknown.near or None,
     }  # fmt: skip
 
 

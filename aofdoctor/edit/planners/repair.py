@@ -9,6 +9,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.check.examine import examine
+from aofdoctor.check.findings.unknown_commands import kept_unknown_commands
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.edit.drops import Drop, Reconstruction
@@ -44,6 +45,8 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown, partial_values)
         _add_replacements(plan, replacements)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
+    if salvage and not drop_unknown:
+        plan.notes += kept_unknown_commands(report)
     if not salvage and (estimate := estimate_salvage(report)):
         plan.notes.append(f"repair --salvage keeps {estimate}")
     if not plan.has_changes:
@@ -161,7 +164,11 @@ def _remaining_refusals(report: Report, index: int) -> list[str]:
             notes.setdefault((verdict.part, verdict.offset, verdict.reason, is_lacking), []).append(verdict.server)
     return [
         f"{', '.join(servers)} would not load the copy: {reason} at {text.display_path(part)}@{offset} stays "
-        + ("(a server that has it does)" if is_lacking else "(--salvage leaves out what no server takes)")
+        + (
+            "(a server that has it does; --salvage --drop-unknown leaves it out)"
+            if is_lacking
+            else "(--salvage leaves out what no server takes)"
+        )
         for (part, offset, reason, is_lacking), servers in notes.items()
     ]
 
