@@ -20,7 +20,7 @@ from aofdoctor.edit.output.fingerprint import neighbourhood_sha256
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.edit.set_totals import KeyTotals, UnusedFile
-from aofdoctor.errors import RefusedEdit
+from aofdoctor.errors import NothingToDo, RefusedEdit
 
 JsonField = Callable[[EncodeKey], object]  # makes the value of a field from the JSON form of key names
 _DAMAGE_KINDS = frozenset(kind.value for kind in DamageKind)
@@ -207,9 +207,9 @@ class Plan:
         return partial(write_dropped, self.aof, self.drops, self.omitted_parts)
 
     def require_exchangeable(self) -> None:
-        """Raise RefusedEdit if this plan changes nothing, so that an edit in place would be useless."""
+        """Raise NothingToDo if this plan changes nothing, so that an edit in place would be useless."""
         if not self.changes_output:
-            raise RefusedEdit("nothing would change: nothing was written")
+            raise NothingToDo("nothing would change: nothing was written")
 
     def space_needed(self, may_link: bool) -> int:
         """The bytes that the output and OUT.lost take on disk; with `may_link`, unchanged files take none."""

@@ -98,7 +98,7 @@ def test_a_sound_aof_has_nothing_to_repair(story: Story, tmp_path: Path) -> None
     source = story("wiped-valkey-9.1")
     assert aofdoctor("repair", source, "--json").json["changed"] is False
     assert aofdoctor("repair", source).status == 0
-    assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 3 and not (tmp_path / "out").exists()
+    assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 0 and not (tmp_path / "out").exists()
 
 
 def test_a_repair_that_would_leave_nothing_is_refused(story: Story, tmp_path: Path) -> None:

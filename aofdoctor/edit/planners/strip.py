@@ -19,7 +19,7 @@ from aofdoctor.edit.planners.returning_keys import describe_returning_keys, find
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.edit.set_totals import KeyTotals, readable_keys
 from aofdoctor.edit.transactions import iter_drops, structure_ids
-from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
+from aofdoctor.errors import AmbiguousRequest, InvalidSelection, NothingToDo, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.entries import LogEntry, LogItem, read_tail
 from aofdoctor.log.flushes import FlushCollector, FlushGroup, describe_group, describe_scope
@@ -78,10 +78,11 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
     if not selection.selects_all:
         return plan_selection(aof, flush_survey, selection)
     if not flush_survey.flushes.count:
-        raise RefusedEdit(
-            "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
-            f"aofdoctor check {text.shell_quote(aof.path)} names other evidence",
-        )
+        message = f"no FLUSHALL or FLUSHDB found in {text.display_path(aof.path)}"
+        hint = f"aofdoctor check {text.shell_quote(aof.path)} names other evidence"
+        if target is not None:
+            raise InvalidSelection(message, hint)
+        raise NothingToDo(f"{message}: nothing to strip, nothing was written", hint)
     if all_:
         return plan_group(aof, flush_survey, None)
     if target is None and flush_survey.flushes.group_count > 1 and not last:
@@ -196,7 +197,9 @@ def _tail_group(aof: AOF) -> list[Drop]:
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)
     if entry is None:
-        raise InvalidSelection("no FLUSHALL or FLUSHDB stands in it as a command")
+        raise NothingToDo(
+            f"no FLUSHALL or FLUSHDB found in {text.display_path(aof.path)}: nothing to strip, nothing was written"
+        )
     places = {part.name: index for index, part in enumerate(aof.parts)}
     end = Position(entry.part, places[entry.part], entry.batch.record_span(entry.i).start)
     for reach in _TAIL_READ_SIZES:
