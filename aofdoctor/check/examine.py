@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from time import time
 
 from aofdoctor.aof.constants import ANNOTATION
+from aofdoctor.aof.in_flight import is_in_flight
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.replay_errors import ReplayErrors
@@ -27,7 +28,7 @@ from aofdoctor.server.loader import Loader
 from aofdoctor.server.sandbox import versions_on_path
 from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, is_newer_than_table, rdb_writer
-from aofdoctor.source import FileSource, Source
+from aofdoctor.source import Source
 from aofdoctor.span import Span
 
 DAMAGE_MAX = 1000  # Damages that are kept of one part.
@@ -213,8 +214,8 @@ class _Examiner:
         if torn := self.borders.torn_at(damage.span.start):
             self._add_torn_transaction(report, torn)
         self.last_good = self.last_good or self._good_prefix()
-        in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
-        self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
+        in_flight = Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if is_in_flight(source, damage) else None
+        self._keep_damage(report, in_flight or damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
         if self.loader.is_dump and report.preamble is None:
             self.loader.refuse_part(report.part.name, "wrong signature: it does not begin with an RDB")
@@ -290,11 +291,6 @@ def _log_size(aof: AOF) -> int | None:
     """The bytes of all parts; None with a pipe."""
     sizes = [part.size for part in aof.existing_parts]
     return None if None in sizes else sum(size or 0 for size in sizes)
-
-
-def _has_grown(source: Source) -> bool:
-    """Whether a file is larger now than when it was opened."""
-    return isinstance(source, FileSource) and source.has_grown()
 
 
 def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:

@@ -95,17 +95,17 @@ def test_a_prefix_has_the_requested_number_of_delimiters(tmp_path: Path) -> None
         assert aofdoctor("stats", path, *wrong).status == 2, wrong
 
 
-def test_damage_is_one_line_and_does_not_change_the_status(tmp_path: Path) -> None:
+def test_damage_is_one_line_and_gives_status_1(tmp_path: Path) -> None:
     path = tmp_path / "a.aof"
     path.write_bytes(DAMAGED_HISTORY)
     result = aofdoctor("stats", path)
-    assert result.status == 0 and result.err == ""
+    assert result.status == 1 and result.err == ""
     assert f"damaged in 2 places, 4 bytes: aofdoctor check {path} says what and where" in result.out
     assert aofdoctor("check", path).status == 1
     folder = make_small_set(tmp_path, {"a": SET, "b": SET})
     (folder / "a.aof.1.incr.aof").unlink()
     missing = aofdoctor("stats", folder)
-    assert missing.status == 0 and "1 part is missing" in missing.out
+    assert missing.status == 1 and "1 part is missing" in missing.out
 
 
 def test_a_pipe_is_read_in_one_pass(tmp_path: Path) -> None:
