@@ -6,6 +6,7 @@ the facts are good or bad news is decided by the findings.
 
 from collections.abc import Callable, Sequence
 from time import time
+from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.in_flight import is_in_flight
@@ -19,6 +20,7 @@ from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.restarts.torn_transactions import RestartBorders, TornTransaction
 from aofdoctor.log.script_flushes import script_command_ids
+from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
@@ -28,9 +30,13 @@ from aofdoctor.server.loader import Loader
 from aofdoctor.server.sandbox import versions_on_path
 from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, is_newer_than_table, rdb_writer
-from aofdoctor.source import Source
+from aofdoctor.source import PipeSource, Source
 from aofdoctor.span import Span
 
+if TYPE_CHECKING:  # At run time it is imported only for an RDB with module data.
+    from aofdoctor.rdb.module_census import ModuleData
+
+_MODULE_KINDS = (int(RdbType.MODULE_2), int(Opcode.MODULE_AUX))
 DAMAGE_MAX = 1000  # Damages that are kept of one part.
 
 ExamineProgress = Callable[[int], None]
@@ -230,7 +236,8 @@ class _Examiner:
 
     def _add_preamble(self, report: PartReport, source: Source, rdb: Preamble) -> None:
         report.preamble = rdb
-        self.loader.check_preamble(rdb)
+        report.modules = _module_data(source, rdb)
+        self.loader.check_preamble(rdb, [module.name for module in report.modules])
         self.replay.add_preamble(rdb)
         if not rdb.complete:
             self.last_good = (0, 0)
@@ -279,6 +286,16 @@ class _Examiner:
         report.damage_count += 1
         if len(report.damage) < DAMAGE_MAX:
             report.damage.append(damage)
+
+
+def _module_data(source: Source, rdb: Preamble) -> "list[ModuleData]":
+    """Count the module data of an RDB by type, if the walk has met any."""
+    counts = rdb.key_counts
+    if rdb.codec or isinstance(source, PipeSource) or counts is None or not any(map(counts.count_of, _MODULE_KINDS)):
+        return []
+    from aofdoctor.rdb.module_census import count_module_data
+
+    return count_module_data(source)
 
 
 def _selects_database(batch: RecordBatch, i: int) -> bool:

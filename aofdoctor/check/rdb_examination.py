@@ -16,6 +16,7 @@ from aofdoctor.log.base_keys import key_name
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS
+from aofdoctor.rdb.module_census import NAMES_MAX, OTHER_TYPES, ModuleData, module_name
 from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.recovery.empty_values import empty_collection
 from aofdoctor.rdb.recovery.key_head import read_key_head
@@ -76,7 +77,8 @@ class SalvageCounts:
     guess.  `numeric_names_dropped` keys found after damage are not counted because their names are numbers.  `dbs`
     counts the keys by database.  `partial` maps the start of a
     damaged key to the number of its elements that are kept.  `skipped` are the first of `skipped_count` keys that
-    servers skip at load because their value is empty; they are neither counted nor damage.
+    servers skip at load because their value is empty; they are neither counted nor damage.  `modules` is the module
+    data that is kept, by type.
     """
 
     keys: int = 0
@@ -89,6 +91,7 @@ class SalvageCounts:
     damaged_count: int = 0
     skipped: list[DamagedKey] = field(default_factory=list)
     skipped_count: int = 0
+    modules: dict[str, ModuleData] = field(default_factory=dict)
     partial: dict[int, int] = field(default_factory=dict)
 
     def add_damaged(self, key: DamagedKey) -> None:
@@ -96,6 +99,12 @@ class SalvageCounts:
         self.damaged_count += 1
         if len(self.damaged) < DAMAGED_NAMED_MAX:
             self.damaged.append(key)
+
+    def add_module_data(self, name: str, start: int, is_key: bool) -> None:
+        """Count a kept key or auxiliary field of a module type."""
+        if name not in self.modules and len(self.modules) >= NAMES_MAX:
+            name = OTHER_TYPES
+        self.modules.setdefault(name, ModuleData(name, start)).add(is_key)
 
     def add_skipped(self, key: DamagedKey) -> None:
         """Count a key that servers skip; the first ones are kept by name."""
@@ -217,6 +226,8 @@ class RdbExaminer:
             return DUPLICATE_KEY_REASON
         if self.key_filter and not self.key_filter(key):
             return NOT_SELECTED_REASON
+        if key.type == RdbType.MODULE_2:
+            self.counts.add_module_data(module_name(self.cursor, key.value_offset), key.start, is_key=True)
         self.counts.keys += 1
         self.counts.keys_after_damage += self.after_damage
         self.counts.keys_in_guessed_db += self.after_damage and (key.db < 0 or self.db_is_doubtful)
@@ -245,6 +256,8 @@ class RdbExaminer:
             return DamageKind.CORRUPT_PREAMBLE.value
         # The hashes that follow need the templates that are found after damage.
         if not self.after_damage or item.kind in (KIND_MAGIC, Opcode.HASH_TEMPLATE):
+            if item.kind == Opcode.MODULE_AUX:
+                self.counts.add_module_data(module_name(self.cursor, item.body_offset), item.span.start, is_key=False)
             return ""
         # Module data and AUX fields: no server needs them, and a wrong one stops the load.
         return GUESSED_KEY_REASON

@@ -21,6 +21,7 @@ from aofdoctor.span import Span
 
 if TYPE_CHECKING:  # The decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
     from aofdoctor.check.rdb_examination import SalvageCounts
+    from aofdoctor.rdb.module_census import ModuleData
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class PartReport:
     `ok_up_to` is the end of the last complete record before any damage, outside an open transaction, and `ok_commands`
     counts the commands before it.  `commands` counts all complete commands, those past damage too.  Times are those of
     #TS annotations, in unix seconds.  `rdb_contents` is set if the values of the RDB were decoded.
+    `modules` is the module data of the RDB by type, up to its first damage.
     `damage` holds the first of `damage_count` damages.
     """
 
@@ -49,6 +51,7 @@ class PartReport:
     annotations: int = 0
     preamble: Preamble | None = None
     rdb_contents: "SalvageCounts | None" = None
+    modules: "list[ModuleData]" = field(default_factory=list)
     first_time: int | None = None
     last_time: int | None = None
     clock_went_back: bool = False

@@ -62,7 +62,7 @@ def test_no_byte_of_a_file_reaches_the_terminal_unescaped(tmp_path: Path) -> Non
     for args in ([], ["-n", "0"], ["--depth", "3", "--delimiter", "]"], ["--json"]):
         out = aofdoctor("stats", path, *args)
         assert all(byte == 10 or 32 <= byte < 127 for byte in out.stdout), args
-        assert out.status == 0 and "\x1b" not in out.err
+        assert out.status in (0, 1) and "\x1b" not in out.err
 
 
 def test_the_number_of_rows_is_the_requested_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
-from aofdoctor.check.findings.rdb_notes import describe_empty_keys
+from aofdoctor.check.findings.rdb_notes import describe_empty_keys, kept_module_data
 from aofdoctor.check.rdb_examination import SalvageCounts
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import DamageKind
@@ -176,10 +176,13 @@ def _notes(
         if part.preamble and index in salvage_counts:
             yield describe_salvaged_rdb(part.part.name, part.preamble, salvage_counts[index])
             yield from describe_damaged_keys(part.part.name, salvage_counts[index])
+            yield from kept_module_data(report, part.part.name, list(salvage_counts[index].modules.values()))
         elif part.rdb_contents and part.rdb_contents.skipped_count and part.preamble and part.preamble.is_intact:
             yield describe_empty_keys(part.part.name, part.rdb_contents)
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
+        if index not in salvage_counts and part.preamble and part.preamble.is_intact:
+            yield from kept_module_data(report, part.part.name, part.modules)
         if report.aof.layout == "rdb" and part.commands:
             yield (
                 f"{text.format_count(part.commands, 'command')} follow the RDB: a server reads them only if "
