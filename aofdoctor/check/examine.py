@@ -9,9 +9,9 @@ from time import time
 from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import ANNOTATION
-from aofdoctor.aof.in_flight import is_in_flight
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownNames

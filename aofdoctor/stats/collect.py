@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import NamedTuple
 
-from aofdoctor.aof.in_flight import is_in_flight
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
 from aofdoctor.log.context_walk import none_if_unknown, walk_part

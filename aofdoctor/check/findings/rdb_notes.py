@@ -92,8 +92,7 @@ def _newer_rdb(report: Report) -> Iterator[Finding]:
         rdb = part.preamble
         if rdb is None or not rdb.is_intact or rdb.codec:
             continue
-        refusing = [version for version in report.versions if 0 < _newest(version, rdb) < rdb.version]
-        refusing += [v for v in report.versions if v.rdb_versions and not v.newest_rdb(rdb.dialect)]
+        refusing = [version for version in report.versions if _is_behind(version, rdb, report.explicit_servers)]
         if not refusing:
             continue
         verb = "does not read" if len(refusing) == 1 else "do not read"
@@ -102,8 +101,11 @@ def _newer_rdb(report: Report) -> Iterator[Finding]:
         yield Finding("rdb-too-new", Severity.NOTE, message, part.part.name, *rdb.span, hint=hint)
 
 
-def _newest(version: ServerVersion, rdb: Preamble) -> int:
-    return version.newest_rdb(rdb.dialect)
+def _is_behind(version: ServerVersion, rdb: Preamble, explicit_servers: frozenset[str]) -> bool:
+    """Whether a version does not read an RDB; for one of the other product only if the user named the version."""
+    newest = version.newest_rdb(rdb.dialect)
+    is_relevant = newest > 0 or version.name in explicit_servers
+    return is_relevant and bool(version.rdb_versions) and newest < rdb.version
 
 
 def _target(report: Report, refusing: list[ServerVersion]) -> ServerVersion:

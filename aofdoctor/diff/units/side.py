@@ -14,10 +14,10 @@ from array import array
 from collections.abc import Iterator
 from itertools import pairwise
 
-from aofdoctor.aof.in_flight import is_in_flight
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, common_prefix_length, record_digests

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from aofdoctor import text
-from aofdoctor.aof.in_flight import is_in_flight
 from aofdoctor.aof.model import AOF
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, terminal_width, warn
 from aofdoctor.cli.options import open_path
