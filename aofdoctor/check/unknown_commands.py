@@ -19,6 +19,7 @@ from aofdoctor.span import Span
 
 NAMES_MAX = 1000  # names that are counted one by one
 _NAME_BYTES_KEPT = 64
+_NEAR_MAX = 50  # names that are compared with the names of the table
 _FLUSH_ARGUMENTS = (b"async", b"sync")
 
 
@@ -100,7 +101,8 @@ class UnknownNames:
             return
         if shown.count == 1:
             shown.module, shown.lacking = module_of(shown.name), tuple(version.name for version in self.versions)
-            shown.is_in_no_table, shown.near = True, near_command(shown.name, batch.argc[i])
+            shown.is_in_no_table = True
+            shown.near = near_command(shown.name, batch.argc[i]) if len(self.commands) <= _NEAR_MAX else ""
         if is_flush_like(batch, i):
             shown.flush_like += 1
             shown.first_flush_like = shown.first_flush_like or (part, batch.record_span(i))

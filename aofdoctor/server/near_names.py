@@ -17,7 +17,9 @@ def near_command(name: bytes, argc: int) -> str:
     """
     if not 1 < len(name) <= _NAME_MAX:
         return ""
-    names = [spec.name.encode() for spec in command_table().commands if _is_logged(spec, argc)]
+    sizes = (len(name) - 1, len(name), len(name) + 1)
+    specs = [spec for spec in command_table().commands if len(spec.name) in sizes and _is_logged(spec, argc)]
+    names = [spec.name.encode() for spec in specs]
     for is_near in (_differs_in_one_bit, _differs_in_one_letter):
         if near := _only(known for known in names if is_near(name, known)):
             return near.decode().upper()

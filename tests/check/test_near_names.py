@@ -52,6 +52,14 @@ def test_kept_unknown_commands_are_named_with_what_refuses_and_drops_them(tmp_pa
     assert aofdoctor("check", tmp_path / "out").status == 0
 
 
+def test_strip_names_the_unknown_commands_that_stay(tmp_path: Path) -> None:
+    path = tmp_path / "appendonly.aof"
+    path.write_bytes(SET + SET.replace(b"SET", b"SDT") + encode_command([b"FLUSHALL"]) + SET)
+    for words in ([], ["--all"], ["-o", str(tmp_path / "out")]):
+        out = aofdoctor("strip", path, *words).out
+        assert "SDT: 1 unknown command, at appendonly.aof@27 (probably a damaged SET), stays" in out
+
+
 def test_the_hint_of_check_works_on_a_sound_file(tmp_path: Path) -> None:
     path = tmp_path / "appendonly.aof"
     path.write_bytes(SET + encode_command([b"NEWCMD", b"a"]))

@@ -1,6 +1,6 @@
 """Findings about commands that a judged server does not know, and about a writer that is newer than the table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
@@ -79,15 +79,18 @@ def _near_detail(unknown: UnknownName) -> str:
     return f"{near} differs from this name in one letter and takes as many arguments: probably a damaged {near}."
 
 
-def kept_unknown_commands(report: Report) -> Iterator[str]:
-    """Yield a note per unknown command that an output keeps although no judged server loads it, and how to drop it."""
-    unknown_names = [name for name in report.unknown.commands.values() if name.is_in_no_table]
+def kept_unknown_commands(names: Iterable[UnknownName], option: str = "--drop-unknown") -> Iterator[str]:
+    """Yield a note per unknown command that an output keeps although no judged server loads it.
+
+    `option` is what leaves them out.
+    """
+    unknown_names = [name for name in names if name.is_in_no_table]
     for unknown in unknown_names[:_NAMED_MAX]:
         is_one = unknown.count == 1
         near = f" (probably a damaged {unknown.near})" if unknown.near else ""
         yield (
             f"{text.quote(unknown.name.upper())}: {_count_and_place(unknown, 'unknown command')}{near}, "
-            f"{'stays' if is_one else 'stay'}; {_refusal(unknown, '' if is_one else 'them')}. --drop-unknown leaves "
+            f"{'stays' if is_one else 'stay'}; {_refusal(unknown, '' if is_one else 'them')}. {option} leaves "
             f"{'it' if is_one else 'them'} out"
         )
     if len(unknown_names) > _NAMED_MAX:

@@ -46,7 +46,7 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         _add_replacements(plan, replacements)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
     if salvage and not drop_unknown:
-        plan.notes += kept_unknown_commands(report)
+        plan.notes += kept_unknown_commands(report.unknown.commands.values())
     if not salvage and (estimate := estimate_salvage(report)):
         plan.notes.append(f"repair --salvage keeps {estimate}")
     if not plan.has_changes:
