@@ -103,15 +103,8 @@ def plan_salvage_drops(
 
 
 def _require_content(plan: Plan, report: Report, salvaged_rdbs: list[SalvageCounts]) -> None:
-    """Raise NothingReadable if a plan drops something, and keeps no command, key, function library or whole RDB.
-
-    An RDB without keys is whole also if its function libraries are damaged.
-    """
-    whole_rdbs = [
-        part
-        for part in report.parts
-        if part.preamble and part.preamble.complete and (not _has_defects(part) or part.preamble.keys == 0)
-    ]
+    """Raise NothingReadable if a plan drops something, and keeps no command, key, function library or whole RDB."""
+    whole_rdbs = [part for part in report.parts if part.preamble and part.preamble.complete and not _has_defects(part)]
     has_content = plan.commands_after or whole_rdbs or any(counts.keys or counts.functions for counts in salvaged_rdbs)
     if plan.dropped_bytes and not has_content:
         raise NothingReadable(
