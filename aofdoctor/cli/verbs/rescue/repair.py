@@ -24,8 +24,8 @@ Examples:
   aofdoctor repair appendonly.aof -o fixed.aof --json
 
 \b
-Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a damaged RDB or manifest is
-refused without --salvage); 130 interrupted."""
+Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (nothing can be read, or a damaged RDB
+or manifest without --salvage); 130 interrupted."""
 
 
 @with_output_options
