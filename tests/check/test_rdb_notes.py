@@ -130,6 +130,20 @@ def test_a_version_wall_points_to_a_conversion_that_works(magic: bytes, tmp_path
         assert load_dump(servers_by_line()[line], out.read_bytes()) == {"db0": 3}
 
 
+def test_a_set_at_a_version_wall_is_converted_as_a_set(tmp_path: Path) -> None:
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    (folder / "a.aof.1.base.rdb").write_bytes(make_rdb(*GOOD, magic=b"REDIS0013"))
+    (folder / "a.aof.1.incr.aof").write_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\nc\r\n$1\r\n3\r\n")
+    (folder / "a.aof.manifest").write_text("file a.aof.1.base.rdb seq 1 type b\nfile a.aof.1.incr.aof seq 1 type i\n")
+    found = finding(folder, "rdb-too-new")
+    assert "6.2" not in found["message"]  # It reads single files only.
+    command = shlex.split(found["hint"].partition(" makes")[0].replace("OUT", str(tmp_path / "out")))
+    assert aofdoctor(*command[1:]).status == 0
+    loaded = aofdoctor("verify", tmp_path / "out", "--with", servers_by_line()["valkey-9.1"].path, "--json")
+    assert loaded.json["total"] == 3
+
+
 def test_an_rdb_that_all_judged_servers_read_gets_no_hint(tmp_path: Path) -> None:
     codes = {
         f["code"] for f in aofdoctor("check", write(tmp_path, *GOOD, magic=b"REDIS0009"), "--json").json["findings"]

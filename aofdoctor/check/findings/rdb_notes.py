@@ -92,7 +92,8 @@ def _newer_rdb(report: Report) -> Iterator[Finding]:
         rdb = part.preamble
         if rdb is None or not rdb.is_intact or rdb.codec:
             continue
-        refusing = [version for version in report.versions if _is_behind(version, rdb, report.explicit_servers)]
+        readers = [v for v in report.versions if v.reads_manifest or report.aof.layout != "multi-part"]
+        refusing = [version for version in readers if _is_behind(version, rdb, report.explicit_servers)]
         if not refusing:
             continue
         verb = "does not read" if len(refusing) == 1 else "do not read"
@@ -137,7 +138,9 @@ def _convert_hint(
 
 def _can_convert(report: Report) -> bool:
     """Whether convert accepts the AOF: a sound set of files, no pipe."""
-    return all(part.part.exists and part.part.size is not None and not part.damage for part in report.parts)
+    return report.aof.path != "-" and all(
+        part.part.exists and part.part.size is not None and not part.damage for part in report.parts
+    )
 
 
 def _may_lose(rdb: Preamble, target: ServerVersion) -> bool:
