@@ -39,13 +39,6 @@ class DamageKind(StrEnum):
     UNREADABLE = "unreadable"
 
 
-# Damage in which records may have been that nobody can count any more.
-UNCOUNTABLE_DAMAGE = frozenset({
-    DamageKind.TORN, DamageKind.NUL_TAIL, DamageKind.NUL_HOLE, DamageKind.GARBAGE, DamageKind.LEADING_GARBAGE,
-    DamageKind.BAD_HEADER, DamageKind.BAD_LENGTH, DamageKind.MISSING_CRLF, DamageKind.LINE_ENDS, DamageKind.ENCODING,
-    DamageKind.ZERO_ARGC, DamageKind.NEGATIVE_LENGTH, DamageKind.SECOND_AOF, DamageKind.UNREADABLE,
-})  # fmt: skip
-
 DAMAGE_MEANINGS: dict[DamageKind, str] = {
     DamageKind.TORN: "the file ends inside a record",
     DamageKind.IN_FLIGHT: "a record that is still being written: the file has grown since it was opened",
@@ -71,6 +64,15 @@ DAMAGE_MEANINGS: dict[DamageKind, str] = {
     DamageKind.SECOND_AOF: "an RDB among the commands: a second AOF begins here",
     DamageKind.UNREADABLE: "the disk does not give these bytes",
 }
+
+
+# Damage that holds no whole command: part of one, a transaction with counted commands, or keys of an RDB.  Any other
+# damage may have been any number of commands.
+WITHOUT_HIDDEN_COMMANDS = frozenset({
+    DamageKind.TORN, DamageKind.IN_FLIGHT, DamageKind.ZERO_ARGC, DamageKind.UNTERMINATED_ANNOTATION,
+    DamageKind.UNCLOSED_MULTI, DamageKind.TORN_TRANSACTION, DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAMBLE,
+    DamageKind.CORRUPT_VALUE, DamageKind.CORRUPT_FUNCTION, DamageKind.DUPLICATE_NAME,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Defects in the data never raise an exception: they are reported as Damage or
 Finding, so that the report is complete.  OSError is passed on unchanged.
 """
 
+from typing import Any
+
 
 class AofdoctorError(Exception):
     """An error for the user: one line that states the fact, and a hint about the next step."""
@@ -27,6 +29,21 @@ class InvalidSelection(AofdoctorError):
 
 class RefusedEdit(AofdoctorError):
     """An edit of an AOF (strip, repair, convert...) is refused because it would lose or endanger data."""
+
+
+class NothingReadable(RefusedEdit):
+    """A salvage would keep nothing: no command, no key and no function library can be read."""
+
+
+class NothingToDo(AofdoctorError):
+    """The request is valid and changes nothing, so nothing was written; the exit status is 0.
+
+    `outcome` is the JSON object of the verb, if it has one.
+    """
+
+    def __init__(self, message: str, hint: str = "", outcome: dict[str, Any] | None = None) -> None:
+        super().__init__(message, hint)
+        self.outcome = outcome
 
 
 class SourceChanged(AofdoctorError):

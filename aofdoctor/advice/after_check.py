@@ -22,12 +22,15 @@ class CheckAdvice:
     next: list[Step] = field(default_factory=list)
 
 
-def advice_after_check(report: Report, findings: Iterable[Finding], wants_first_aid: bool) -> CheckAdvice:
+def advice_after_check(
+    report: Report, findings: Iterable[Finding], wants_first_aid: bool, is_readable: bool
+) -> CheckAdvice:
     """Return the advice for a report.
 
     First aid is given if a server uses the files and something was lost or is damaged, or if the user asks for it.
+    If nothing `is_readable`, there are no next steps.
     """
     is_loss = any(finding.severity in _LOSSES for finding in findings)
     servers = servers_using(report.aof) if is_loss or wants_first_aid else []
     first_aid = first_aid_steps(servers) if wants_first_aid or servers else []
-    return CheckAdvice(servers, first_aid, next_steps(report))
+    return CheckAdvice(servers, first_aid, next_steps(report) if is_readable else [])

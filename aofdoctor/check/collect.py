@@ -14,11 +14,12 @@ from aofdoctor.check.findings import (
     files,
     flushes,
     neighbours,
+    rdb_notes,
     replay,
     unknown_commands,
     writers,
 )
-from aofdoctor.check.report import Report
+from aofdoctor.check.report import Report, shell_path
 from aofdoctor.damage import DamageKind
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
@@ -31,6 +32,16 @@ def collect_findings(report: Report) -> list[Finding]:
     if report.aof.path == "-":  # No command can read it again.
         return [replace(finding, hint="", commands=()) for finding in findings]
     return findings
+
+
+def without_repair_hints(report: Report, findings: list[Finding]) -> list[Finding]:
+    """Return the findings without the advice to repair the AOF, which is refused where nothing in it can be read."""
+    start = f"aofdoctor repair {shell_path(report)} "
+    return [
+        replace(finding, hint="", commands=()) if any(command.startswith(start) for command in finding.commands)
+        else finding
+        for finding in findings
+    ]  # fmt: skip
 
 
 def is_sound(report: Report) -> bool:
@@ -64,6 +75,7 @@ _CHECKS = (
     *unknown_commands.CHECKS,
     *replay.CHECKS,
     *damage.CHECKS,
+    *rdb_notes.CHECKS,
     *continuation.CHECKS,
     *writers.CHECKS,
     *files.CHECKS,

@@ -6,10 +6,12 @@ the facts are good or bad news is decided by check/findings.
 
 from collections.abc import Callable, Sequence
 from time import time
+from typing import TYPE_CHECKING
 
 from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.check.replay_errors import ReplayErrors
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.check.unknown_commands import UnknownNames
@@ -18,6 +20,7 @@ from aofdoctor.log.context_walk import none_if_unknown, walk_part
 from aofdoctor.log.mass_deletions import MassDeletions
 from aofdoctor.log.restarts.torn_transactions import RestartBorders, TornTransaction
 from aofdoctor.log.script_flushes import script_command_ids
+from aofdoctor.rdb.opcodes import Opcode, RdbType
 from aofdoctor.rdb.preamble import is_rdb, read_aux
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfiguration
@@ -27,10 +30,14 @@ from aofdoctor.server.loader import Loader
 from aofdoctor.server.sandbox import versions_on_path
 from aofdoctor.server.verdict import Outcome, Verdict
 from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS, is_newer_than_table, rdb_writer
-from aofdoctor.source import FileSource, Source
+from aofdoctor.source import PipeSource, Source
 from aofdoctor.span import Span
 
-DAMAGE_MAX = 1000  # The number of damages of one file that are kept in the report.
+if TYPE_CHECKING:  # At run time it is imported only for an RDB with module data.
+    from aofdoctor.rdb.module_census import ModuleData
+
+_MODULE_KINDS = (int(RdbType.MODULE_2), int(Opcode.MODULE_AUX))
+DAMAGE_MAX = 1000  # Damages that are kept of one part.
 
 ExamineProgress = Callable[[int], None]
 
@@ -219,8 +226,8 @@ class _Examiner:
         if torn := self.borders.torn_at(damage.span.start):
             self._add_torn_transaction(report, torn)
         self.last_good = self.last_good or self._good_prefix()
-        in_flight = damage.kind in (DamageKind.TORN, DamageKind.UNTERMINATED_ANNOTATION) and _has_grown(source)
-        self._keep_damage(report, Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if in_flight else damage)
+        in_flight = Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if is_in_flight(source, damage) else None
+        self._keep_damage(report, in_flight or damage)
         self.report.flushes.add_damage(len(self.report.parts) - 1)
         if self.loader.is_dump and report.preamble is None:
             self.loader.refuse_part(report.part.name, "wrong signature: it does not begin with an RDB")
@@ -235,7 +242,8 @@ class _Examiner:
 
     def _add_preamble(self, report: PartReport, source: Source, rdb: Preamble) -> None:
         report.preamble = rdb
-        self.loader.check_preamble(rdb)
+        report.modules = _module_data(source, rdb)
+        self.loader.check_preamble(rdb, [module.name for module in report.modules])
         self.replay.add_preamble(rdb)
         if not rdb.complete:
             self.last_good = (0, 0)
@@ -292,6 +300,16 @@ class _Examiner:
             report.damage.append(damage)
 
 
+def _module_data(source: Source, rdb: Preamble) -> "list[ModuleData]":
+    """Count the module data of an RDB by type, if the walk has met any."""
+    counts = rdb.key_counts
+    if rdb.codec or isinstance(source, PipeSource) or counts is None or not any(map(counts.count_of, _MODULE_KINDS)):
+        return []
+    from aofdoctor.rdb.module_census import count_module_data
+
+    return count_module_data(source)
+
+
 def _selects_database(batch: RecordBatch, i: int) -> bool:
     """Whether the argument of a SELECT command is a valid database number."""
     argv = batch.argv(i, 2) if not batch.oversized else []
@@ -302,11 +320,6 @@ def _log_size(aof: AOF) -> int | None:
     """Return the size in bytes of all files of an AOF; None if one is a pipe."""
     sizes = [part.size for part in aof.existing_parts]
     return None if None in sizes else sum(size or 0 for size in sizes)
-
-
-def _has_grown(source: Source) -> bool:
-    """Whether a file is larger now than when it was opened, because a server still writes to it."""
-    return isinstance(source, FileSource) and source.has_grown()
 
 
 def _in_version_order(report: Report, verdicts: list[Verdict]) -> list[Verdict]:

@@ -16,7 +16,9 @@ from aofdoctor.log.base_keys import key_name
 from aofdoctor.rdb.encoding.cursor import Cursor
 from aofdoctor.rdb.items import ItemReader, KeyItem, OpcodeItem
 from aofdoctor.rdb.key_counts import DBS_MAX, OTHER_DBS
+from aofdoctor.rdb.module_census import NAMES_MAX, OTHER_TYPES, ModuleData, module_name
 from aofdoctor.rdb.opcodes import Opcode, RdbType
+from aofdoctor.rdb.recovery.empty_values import empty_collection
 from aofdoctor.rdb.recovery.key_head import read_key_head
 from aofdoctor.rdb.recovery.loader_rules import library_defect, module_aux_defect, template_defect, value_defect
 from aofdoctor.rdb.recovery.repeats import Name, RepeatedNames, suspected_repeats
@@ -30,6 +32,7 @@ HINT_REASON = "how many keys to expect"
 GUESSED_KEY_REASON = "found after damage"
 DUPLICATE_KEY_REASON = "a key that is there already"
 DUPLICATE_LIBRARY_REASON = "a function library that is there already"
+EMPTY_KEY_REASON = "a {} without elements: servers skip it at load"
 DAMAGED_LIBRARY_REASON = "a damaged function library"
 NOT_SELECTED_REASON = "not selected"
 NUMERIC_NAME_REASON = "a name that is a number, found after damage: elements of a value look the same"
@@ -44,6 +47,7 @@ _DEFECTS: dict[int, Callable[[Cursor, int], str]] = {
     Opcode.MODULE_AUX: module_aux_defect,
 }
 _LIBRARIES = -1  # the database number that a function library has in a (database, name) pair
+_TITLES = {"zset": "sorted set"}
 KeyFilter = Callable[[KeyItem], bool]
 
 
@@ -71,8 +75,10 @@ class SalvageCounts:
 
     `keys_after_damage` of the keys were found after damage, `keys_in_guessed_db` of those in a database that is a
     guess.  `numeric_names_dropped` keys found after damage are not counted because their names are numbers.  `dbs`
-    counts the keys by database.  `damaged` holds the first of the `damaged_count` keys and libraries that cannot be
-    loaded.  `partial` maps the offset of a damaged key to the number of its elements that are kept.
+    counts the keys by database.  `partial` maps the start of a
+    damaged key to the number of its elements that are kept.  `skipped` are the first of `skipped_count` keys that
+    servers skip at load because their value is empty; they are neither counted nor damage.  `modules` is the module
+    data that is kept, by type.
     """
 
     keys: int = 0
@@ -83,6 +89,9 @@ class SalvageCounts:
     dbs: Counter[int] = field(default_factory=Counter)
     damaged: list[DamagedKey] = field(default_factory=list)
     damaged_count: int = 0
+    skipped: list[DamagedKey] = field(default_factory=list)
+    skipped_count: int = 0
+    modules: dict[str, ModuleData] = field(default_factory=dict)
     partial: dict[int, int] = field(default_factory=dict)
 
     def add_damaged(self, key: DamagedKey) -> None:
@@ -90,6 +99,18 @@ class SalvageCounts:
         self.damaged_count += 1
         if len(self.damaged) < DAMAGED_NAMED_MAX:
             self.damaged.append(key)
+
+    def add_module_data(self, name: str, start: int, is_key: bool) -> None:
+        """Count a kept key or auxiliary field of a module type."""
+        if name not in self.modules and len(self.modules) >= NAMES_MAX:
+            name = OTHER_TYPES
+        self.modules.setdefault(name, ModuleData(name, start)).add(is_key)
+
+    def add_skipped(self, key: DamagedKey) -> None:
+        """Count a key that servers skip; the first ones are kept by name."""
+        self.skipped_count += 1
+        if len(self.skipped) < DAMAGED_NAMED_MAX:
+            self.skipped.append(key)
 
 
 class KeyJudge:
@@ -200,12 +221,20 @@ class RdbExaminer:
         if key.type == RdbType.MODULE_2 and not self._is_known_module(key):
             return GUESSED_KEY_REASON
         name = key_name(self.cursor, key)
+        if kind := empty_collection(self.source, key, self.rdb.magic):
+            if self.key_filter and not self.key_filter(key):
+                return NOT_SELECTED_REASON
+            reason = EMPTY_KEY_REASON.format(_TITLES.get(kind, kind))
+            self.counts.add_skipped(DamagedKey(key.span, db, name, key.type, reason))
+            return reason
         self.name = db, name
         if self.repeated.is_repeated(db, name):
             self.counts.add_damaged(DamagedKey(key.span, db, name, key.type, DUPLICATE_KEY_REASON))
             return DUPLICATE_KEY_REASON
         if self.key_filter and not self.key_filter(key):
             return NOT_SELECTED_REASON
+        if key.type == RdbType.MODULE_2:
+            self.counts.add_module_data(module_name(self.cursor, key.value_offset), key.start, is_key=True)
         self.counts.keys += 1
         self.counts.keys_after_damage += self.after_damage
         self.counts.keys_in_guessed_db += self.after_damage and (key.db < 0 or self.db_is_doubtful)
@@ -237,6 +266,8 @@ class RdbExaminer:
             return DamageKind.CORRUPT_PREAMBLE.value
         # Hash templates found after damage are kept: hashes that follow refer to their field names.
         if not self.after_damage or item.kind in (KIND_MAGIC, Opcode.HASH_TEMPLATE):
+            if item.kind == Opcode.MODULE_AUX:
+                self.counts.add_module_data(module_name(self.cursor, item.body_offset), item.span.start, is_key=False)
             return ""
         # Module data and AUX fields: no server needs them, and a wrong one stops the load.
         return GUESSED_KEY_REASON

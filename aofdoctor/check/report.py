@@ -22,6 +22,7 @@ from aofdoctor.span import Span
 
 if TYPE_CHECKING:  # The decoders are a tenth of the start-up, and an AOF without an RDB does not need them.
     from aofdoctor.check.rdb_examination import SalvageCounts
+    from aofdoctor.rdb.module_census import ModuleData
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class PartReport:
     annotations: int = 0
     preamble: Preamble | None = None
     rdb_contents: "SalvageCounts | None" = None
+    modules: "list[ModuleData]" = field(default_factory=list)
     first_time: int | None = None
     last_time: int | None = None
     clock_went_back: bool = False

@@ -6,6 +6,7 @@ writes only to an empty last file of its own.
 """
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from aofdoctor.aof.manifest import encode_name
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.records import Preamble, RecordBatch
 from aofdoctor.check.examine import examine
+from aofdoctor.check.loaded_keys import ExpectedKeys, count_expected_keys, describe_difference
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DamageKind
 from aofdoctor.errors import LoadError, LoadTimeoutError, RefusedEdit, SandboxError
@@ -28,7 +30,6 @@ from aofdoctor.server.configuration import ServerConfiguration
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.sandbox import Sandbox, ServerBinary, find_servers
 from aofdoctor.server.sandboxing.limits import ServerLimits
-from aofdoctor.server.sandboxing.load_log import rdb_loads
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.source import FileSource
 
@@ -46,6 +47,8 @@ _HIDES_NO_COMMAND = frozenset({
 })  # fmt: skip
 _STARTING = (Outcome.LOADS, Outcome.REPLAY_ERRORS)
 
+_DATABASE = re.compile(r"db[0-9]+")
+
 LoadProgress = Callable[[str], None]
 
 
@@ -53,9 +56,9 @@ LoadProgress = Callable[[str], None]
 class LoadResult:
     """The state of a temporary server after it loaded an AOF.
 
-    `server` is the title of the server; `seconds` is the duration of the load.  `expired` counts the keys that the
-    server dropped because their TTL had passed.  `expected` are the keys by database that the files hold, if they hold
-    no commands; None if the number of keys cannot be known without a replay.
+    `server` is the title of the server; `seconds` is the duration of the load.  `expired` counts the keys that were
+    past their expiry and that the server has deleted.  `expected` are the keys that the RDB holds, None if commands
+    follow it or their number is not certain; `difference` says how the server's keys differ from them.
     """
 
     server: str
@@ -64,7 +67,13 @@ class LoadResult:
     expires: dict[int, int]
     errors: dict[str, int]
     expired: int = 0
-    expected: dict[int, int] | None = None
+    expected: ExpectedKeys | None = None
+    difference: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """True if no command failed, and no key is missing or too many as far as that is known."""
+        return not self.failed_commands and not self.difference
 
     @property
     def total(self) -> int:
@@ -75,23 +84,6 @@ class LoadResult:
     def failed_commands(self) -> int:
         """The number of commands that failed during the load."""
         return sum(self.errors.values())
-
-    @property
-    def missing_keys(self) -> int:
-        """The number of expected keys that the server does not have and that had not expired; 0 if none is expected.
-
-        Negative if it has more keys than the files.
-        """
-        if self.expected is None:
-            return 0
-        missing = sum(self.expected.values()) - self.total - self.expired
-        moved = sum(max(0, count - self.expected.get(db, 0)) for db, count in self.keys.items())
-        return missing or moved
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no command failed and no expected key is missing."""
-        return not self.failed_commands and not self.missing_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,32 +214,23 @@ def _load(
     start_time = time.monotonic()
     with Sandbox(binary, options, lambda folder: _write_fileset(aof, folder, multi_part), limits=limits) as server:
         seconds = time.monotonic() - start_time
-        keys, expires = _keyspace(server)
-        return LoadResult(
-            binary.title, seconds, keys, expires, _errors(server), _expired(server), _expected_keys(report)
-        )
+        info = server.info("default")
+        keys, expires = _keyspace(info)
+        expired, errors = int(info.get("expired_keys", 0)), _errors(server)
+    expected = _expected_keys(report, int(time.time() * 1000))
+    difference = describe_difference(expected, keys, expired) if expected else ""
+    return LoadResult(binary.title, seconds, keys, expires, errors, expired, expected, difference)
 
 
-def _expected_keys(report: Report) -> dict[int, int] | None:
-    """Return the keys by database of the RDBs of an AOF; None if commands follow, or if an RDB is not counted."""
-    if report.commands:
+def _expected_keys(report: Report, now_ms: int) -> ExpectedKeys | None:
+    """The keys that a server has after loading an AOF that is one sound RDB; None if it is not, or has commands."""
+    rdbs = [part for part in report.parts if part.preamble]
+    if report.commands or len(rdbs) != 1 or rdbs[0].damage:
         return None
-    expected: dict[int, int] = {}
-    for part in report.parts:
-        rdb = part.preamble
-        if rdb is None:
-            continue
-        if rdb.key_counts is None or rdb.keys is None:
-            return None
-        for db, counts in rdb.key_counts.dbs.items():
-            expected[db] = expected.get(db, 0) + counts.keys
-    return expected if all(db >= 0 for db in expected) else None
-
-
-def _expired(server: Sandbox) -> int:
-    """Return how many keys a server dropped because their TTL had passed, while it loaded or since."""
-    loaded = rdb_loads(server.log())
-    return (loaded.expired if loaded else 0) + int(server.info("stats").get("expired_keys", 0))
+    source, rdb = rdbs[0].part.source, rdbs[0].preamble
+    assert source is not None
+    assert rdb is not None
+    return None if rdb.codec or rdb.keys is None else count_expected_keys(source, rdb.dialect, now_ms)
 
 
 def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
@@ -275,10 +258,12 @@ def _write_fileset(aof: AOF, folder: Path, multi_part: bool) -> None:
     (directory / "p.aof.manifest").write_bytes(b"".join(lines))
 
 
-def _keyspace(server: Sandbox) -> tuple[dict[int, int], dict[int, int]]:
-    """Return (keys by database, keys with a TTL by database) of the temporary server, from INFO keyspace."""
+def _keyspace(info: dict[str, str]) -> tuple[dict[int, int], dict[int, int]]:
+    """Return (keys, keys with a TTL), each by database, from the reply to INFO."""
     keys, expires = {}, {}
-    for name, value in server.info("keyspace").items():
+    for name, value in info.items():
+        if not _DATABASE.fullmatch(name):
+            continue
         fields = dict(pair.split("=", 1) for pair in value.split(","))
         database = int(name.removeprefix("db"))
         keys[database], expires[database] = int(fields["keys"]), int(fields["expires"])

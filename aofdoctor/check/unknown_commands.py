@@ -13,11 +13,13 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.server.command_table import CommandSpec, command_table
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.module_commands import module_of
+from aofdoctor.server.near_names import near_command
 from aofdoctor.server.versions import VERSIONS, ServerVersion, table_column
 from aofdoctor.span import Span
 
 NAMES_MAX = 1000  # names that are counted one by one
 _NAME_BYTES_KEPT = 64
+_NEAR_MAX = 50  # names that are compared with the names of the table
 _FLUSH_ARGUMENTS = (b"async", b"sync")
 
 
@@ -25,10 +27,10 @@ _FLUSH_ARGUMENTS = (b"async", b"sync")
 class UnknownName:
     """A name of commands or annotations in an AOF that a judged server version does not know.
 
-    `part` (the file) and `span` (the byte range) are those of the first record with the name, `count` is the number of
-    all.  `flush_like` counts the commands that look like a renamed FLUSHALL or FLUSHDB: without an argument, or with
-    ASYNC or SYNC only.  `module` is the prefix of a module's commands.  `since` are the titles of the first versions
-    that have the command, and `lacking` the names of the judged versions that do not.
+    `flush_like` counts the commands that look like a renamed FLUSHALL or FLUSHDB: without an argument, or with ASYNC
+    or SYNC only.  `module` is the prefix of a module's commands.  `since` are the titles of the first versions that
+    have the command, and `lacking` the names of the judged versions that do not.  `is_in_no_table`: no version has it.
+    `near` is the command that it probably was before one bit or one letter of its name changed.
     """
 
     name: bytes
@@ -40,6 +42,8 @@ class UnknownName:
     module: str = ""
     since: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    is_in_no_table: bool = False
+    near: str = ""
 
 
 @dataclass(slots=True)
@@ -101,6 +105,8 @@ class UnknownNames:
             return
         if shown.count == 1:
             shown.module, shown.lacking = module_of(shown.name), tuple(version.name for version in self.versions)
+            shown.is_in_no_table = True
+            shown.near = near_command(shown.name, batch.argc[i]) if len(self.commands) <= _NEAR_MAX else ""
         if is_flush_like(batch, i):
             shown.flush_like += 1
             shown.first_flush_like = shown.first_flush_like or (part, batch.record_span(i))

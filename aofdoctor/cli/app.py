@@ -15,8 +15,17 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.scan import COMPILED
-from aofdoctor.cli.console import ColorMode, Invocation, discard_stdout, ignore_broken_pipe, print_error_line, warn
-from aofdoctor.errors import AmbiguousRequest, AofdoctorError, InvalidSelection
+from aofdoctor.cli.console import (
+    ColorMode,
+    Invocation,
+    discard_stdout,
+    ignore_broken_pipe,
+    print_error_line,
+    print_json,
+    print_line,
+    warn,
+)
+from aofdoctor.errors import AmbiguousRequest, AofdoctorError, InvalidSelection, NothingToDo
 from aofdoctor.text import display_path
 
 # Each verb and its folder in cli/verbs, in the order of the help.  A new verb needs a module there and an entry here.
@@ -110,6 +119,8 @@ def run(args: list[str]) -> int:
     except (BrokenPipeError, SystemExit):  # click turns a BrokenPipeError into a SystemExit
         discard_stdout()
         return 0
+    except NothingToDo as result:
+        return _print_nothing_to_do(result, "--json" in args)
     except AofdoctorError as problem:
         status = 2 if isinstance(problem, (AmbiguousRequest, InvalidSelection)) else 3
         return _print_failure(str(problem), f"{_notes(problem)} {problem.hint}".strip(), status)
@@ -121,6 +132,18 @@ def run(args: list[str]) -> int:
         return 130
     except Exception as problem:
         return _show_usage_error(problem)
+
+
+def _print_nothing_to_do(result: NothingToDo, as_json: bool) -> int:
+    """Print on standard output that a request changes nothing, and return its exit status."""
+    if as_json:
+        print_json(result.outcome or {"output": None, "changed": False, "notes": [str(result)], "receipt": None})
+        return 0
+    for line in str(result).splitlines():
+        print_line(display_path(line))
+    if result.hint:
+        print_line(f"  Hint: {display_path(result.hint)}")
+    return 0
 
 
 def _notes(problem: BaseException) -> str:

@@ -16,6 +16,7 @@ from aofdoctor.cli.views.edit_text import exchange_result_lines, short_path, vie
 from aofdoctor.edit.edit import Edit, write_edit
 from aofdoctor.edit.output.exchange import exchange, exchange_path
 from aofdoctor.edit.output.receipt import OutputVerifier, Receipt
+from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.saved_plan import save_plan
 from aofdoctor.errors import InvalidSelection
 
@@ -74,7 +75,7 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     if output_options.in_place:
         edit.require_exchangeable()
     destination = str(exchange_path(edit.aof)) if output_options.in_place else str(output_options.output)
-    proof = None if output_options.prove is False else Proof(is_required=bool(output_options.prove))
+    proof = None if output_options.prove is False else Proof(bool(output_options.prove), _planned_keys(edit))
     receipt = _write_output(edit, output_options, proof.verify if proof else None)
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
@@ -94,6 +95,11 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     if not output_options.in_place and view_of(edit).is_advised(edit):
         print_copy_advice(edit, receipt.output, paint)
     _exit_if_doubtful(proof)
+
+
+def _planned_keys(edit: Edit) -> int | None:
+    """The number of RDB keys that a plan states for its output; None if it states none."""
+    return edit.keys.after if isinstance(edit, Plan) and edit.keys.by_part else None
 
 
 def _exit_if_doubtful(proof: Proof | None) -> None:

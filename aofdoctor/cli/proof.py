@@ -20,12 +20,15 @@ from aofdoctor.server.sandbox import find_servers
 class Proof:
     """Loads a finished output in a private server; `verify` is an OutputVerifier, the rest is what it has found.
 
-    `is_required`: the user has asked for a proof.  `server` is empty if nothing was proven, and `reason` says why.
+    `is_required`: the user has asked for a proof.
+    `planned_keys` is the number of keys of RDBs that the plan states.  `server` is empty if nothing was proven, and
+    `reason` says why.
     """
 
     size_max = 1 << 30  # bytes of an output that is proven without being asked for
 
     is_required: bool
+    planned_keys: int | None = None
     server: str = ""
     keys: int = 0
     reason: str = ""
@@ -75,11 +78,20 @@ class Proof:
                 )
             self.reason = f"no server at hand loads it: {reasons}"
             return
-        problems = list(_problems(result))
+        problems = [*_problems(result), *self._differences_from_plan(result)]
         if problems and self.is_required:
             raise RefusedEdit(f"{problems[0]}: the copy is not kept", "without --prove it is kept, with a warning")
         self.server, self.keys = result.server, result.total
         self.warnings += [f"WARNING  {problem}" for problem in problems]
+
+    def _differences_from_plan(self, result: LoadResult) -> list[str]:
+        """How the keys of an output without commands differ from the number in its plan; empty if they agree."""
+        if result.expected is None or self.planned_keys is None:
+            return []
+        loaded = result.expected.total
+        if self.planned_keys in (loaded, loaded + result.expected.empty):
+            return []
+        return [f"the plan states {text.format_count(self.planned_keys, 'key')}, and the copy has {loaded:,}"]
 
 
 def _problems(result: LoadResult) -> list[str]:
@@ -87,7 +99,6 @@ def _problems(result: LoadResult) -> list[str]:
     if result.failed_commands:
         failed = text.format_count(result.failed_commands, "command")
         problems.append(f"{failed} of the copy failed at replay in {result.server}")
-    if result.missing_keys and result.expected is not None:
-        held = text.format_count(sum(result.expected.values()), "key")
-        problems.append(f"the copy holds {held}, and {result.server} has {result.total:,} of them")
+    if result.difference:
+        problems.append(f"{result.server} has other keys after loading the copy: {result.difference}")
     return problems

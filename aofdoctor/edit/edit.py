@@ -77,7 +77,7 @@ class Edit(Protocol):
         """The result of the edit as the verbs print it with --json, without paths and receipt."""
 
     def require_exchangeable(self) -> None:
-        """Raise RefusedEdit if the output must not replace the source under the source's path (edit in place)."""
+        """Raise RefusedEdit if the output must not replace the source's files, NothingToDo if it would be the same."""
 
     @property
     def writes_directory(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aofdoctor.aof.model import AOF
-from aofdoctor.damage import UNCOUNTABLE_DAMAGE
+from aofdoctor.damage import WITHOUT_HIDDEN_COMMANDS, DamageKind
 from aofdoctor.edit.drops import Drop, DropFactory, Reconstruction, span_in_file, validated
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.output.copy import KeptBytes
@@ -20,9 +20,10 @@ from aofdoctor.edit.output.fingerprint import neighbourhood_sha256
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.edit.set_totals import KeyTotals, UnusedFile
-from aofdoctor.errors import RefusedEdit
+from aofdoctor.errors import NothingToDo, RefusedEdit
 
 JsonField = Callable[[EncodeKey], object]  # makes the value of a field from the JSON form of key names
+_DAMAGE_KINDS = frozenset(kind.value for kind in DamageKind)
 LISTED_DROPS_MAX = 1000  # drops that a plan keeps for display
 
 
@@ -32,10 +33,10 @@ class Plan:
 
     - `drops` finds the drops again, in load order and disjoint; `listed_drops` are the first of them.
     - `commands` (None: not counted) and `size` are those of all parts after any reconstruction, before the drops.
+    - `drops_damage`: damaged bytes are among the drops.  `hides_commands`: they may have been any number of commands,
+      so the number before the edit is only the least.
     - `omitted_parts` are the parts, by index in load order, that the output does not have; their bytes are among the
       drops.  `changed_parts` are the parts that a drop or a reconstruction changes.
-    - `has_uncounted_drops`: a drop is damage that may have been commands, so the number of commands before the edit is
-      a minimum.
     - `keep_dropped`: the dropped bytes are written to OUT.lost.
     - `remaining_damage` maps a file to the offset of the first damage that stays in it.
     - `notes` are sentences for the user; `result_notes` are repeated with the result.
@@ -55,8 +56,9 @@ class Plan:
     dropped_commands: int = 0
     dropped_bytes: int = 0
     drop_count: int = 0
+    drops_damage: bool = False
+    hides_commands: bool = False
     listed_drops: list[Drop] = field(default_factory=list)
-    has_uncounted_drops: bool = False
     omitted_parts: frozenset[int] = frozenset()
     keep_dropped: bool = False
     remaining_damage: dict[int, int] = field(default_factory=dict)
@@ -100,11 +102,6 @@ class Plan:
         return self.size + sum(change.span.size - change.size for change in self.reconstructions)
 
     @property
-    def leaves_nothing(self) -> bool:
-        """Whether the output would hold no command and no key although the source has bytes."""
-        return bool(self.size_before) and not self.commands_after and self.keys.after == 0
-
-    @property
     def leaves_damage(self) -> bool:
         """Whether the output of this plan still has damage of the source AOF."""
         return bool(self.remaining_damage)
@@ -129,7 +126,9 @@ class Plan:
             self.dropped_commands += drop.commands
             self.dropped_bytes += drop.span.size
             self.changed_parts.add(drop.part)
-            self.has_uncounted_drops |= drop.reason in UNCOUNTABLE_DAMAGE
+            if drop.reason in _DAMAGE_KINDS:
+                self.drops_damage = True
+                self.hides_commands |= drop.reason not in WITHOUT_HIDDEN_COMMANDS
             if drop.span.start == 0:
                 self.keys.drop_part(drop.part)
             if len(self.listed_drops) < LISTED_DROPS_MAX:
@@ -147,7 +146,6 @@ class Plan:
         """The numbers of RDB keys, commands and bytes as JSON: before, after, dropped and added."""
         replaced = sum(change.span.size for change in self.reconstructions)
         known = self.commands is not None
-        at_least = {"commands_at_least": True} if self.has_uncounted_drops else {}
         return {"keys": self.keys.as_json()} | {
             name: {"before": before, "after": after, "dropped": dropped, "added": added}
             for name, before, after, dropped, added in (
@@ -156,7 +154,7 @@ class Plan:
                 ("bytes", self.size_before, self.size - self.dropped_bytes, self.dropped_bytes + replaced,
                  sum(change.size for change in self.reconstructions)),
             )
-        } | at_least  # fmt: skip
+        }  # fmt: skip
 
     def saved_json(self) -> dict[str, Any]:
         """The fields about the result in a saved plan file: the totals, the first dropped byte ranges and the notes."""
@@ -166,7 +164,7 @@ class Plan:
         """The plan as the verbs print it with --json."""
         return {
             "changed": self.changes_output, **self.totals_json(), "dropped": self.listed_drops_json(),
-            **self.reconstructions_json(), **self.unused_files_json(),
+            **self.reconstructions_json(), **self.unused_files_json(), "before_is_minimum": self.hides_commands,
             **{name: as_json(encode_key) for name, as_json in self.json_fields.items()}, "notes": self.notes,
         }  # fmt: skip
 
@@ -209,9 +207,9 @@ class Plan:
         return partial(write_dropped, self.aof, self.drops, self.omitted_parts)
 
     def require_exchangeable(self) -> None:
-        """Raise RefusedEdit if this plan changes nothing, so that an edit in place would be useless."""
+        """Raise NothingToDo if this plan changes nothing, so that an edit in place would be useless."""
         if not self.changes_output:
-            raise RefusedEdit("nothing would change: nothing was written")
+            raise NothingToDo("nothing would change: nothing was written")
 
     def space_needed(self, may_link: bool) -> int:
         """The bytes that the output and OUT.lost take on disk; with `may_link`, unchanged files take none."""

@@ -29,6 +29,7 @@ from aofdoctor.server.configuration import DEFAULT_CONFIGURATION, ServerConfigur
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
 from aofdoctor.server.lenient_parser import ParsedRecord, ParseResult, parse_leniently
+from aofdoctor.server.module_types import lacking_reason, missing_module_types
 from aofdoctor.server.verdict import LoadStop, Outcome, TruncationHazard, Verdict, verdicts
 from aofdoctor.server.versions import ServerVersion
 from aofdoctor.source import Source
@@ -84,8 +85,12 @@ class Loader:
         self._part, self._source, self._in_last_part = part, source, last
         self._preamble_end, self._diverged = 0, False
 
-    def check_preamble(self, rdb: Preamble) -> None:
-        """Stop the server versions that cannot read the RDB at the start of the current file."""
+    def check_preamble(self, rdb: Preamble, module_types: Sequence[str] = ()) -> None:
+        """Process the RDB preamble of the part: a version that cannot read it refuses.
+
+        `module_types` are those of its values and auxiliary fields; a version without them refuses, unless it has a
+        module that provides them.
+        """
         self._preamble_end = rdb.span.end
         for state in self._still_loading():
             reason = dump_rejection(state.version, rdb) if self.is_dump else rdb_rejection(state.version, rdb)
@@ -97,6 +102,8 @@ class Loader:
                 self._stop(state, self._format_error(state.version, self.tracker.state, 0, reason))
             elif reason := self._database_rejection(rdb):
                 self._stop(state, LoadStop(Outcome.REFUSES, self._part, 0, reason))
+            elif missing := missing_module_types(state.version, list(module_types)):
+                state.lacking = state.lacking or LoadStop(Outcome.REFUSES, self._part, 0, lacking_reason(missing))
 
     def check_flagged(self, batch: RecordBatch, i: int) -> None:
         """Stop the server versions that reject record `i` of a batch, or note that they lack the command.

@@ -16,9 +16,11 @@ from typing import NamedTuple
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.reader import BATCH_RECORDS, WINDOW
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.damage import Damage
 from aofdoctor.finding import Finding
 from aofdoctor.log.context_walk import none_if_unknown, walk_part
+from aofdoctor.log.restarts.torn_transactions import RestartBorders, TornTransaction
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
@@ -215,15 +217,20 @@ class _StatsCollector:
     def _add_part(self, part_index: int, part: AofPart, source: Source) -> None:
         stats, state, commands_before = self.stats, self.tracker.state, self.stats.commands
         self.suspicious_events.begin_part(part_index, part.name, stats.size)
+        self.borders = RestartBorders(source, self.tracker)
         for tile in walk_part(source, self.tracker, window=self.window, room=self.room):
             if isinstance(tile, RecordBatch):
                 self._add_batch(part_index, part.name, tile, commands_before)
             elif isinstance(tile, Damage):
-                self._add_damage(tile.span.size)
+                self._add_torn_transaction(self.borders.torn_at(tile.span.start))
+                if not is_in_flight(source, tile):
+                    self._add_damage(tile.span.size)
                 self.suspicious_events.add_damage()
             else:
                 self._add_preamble(part_index, part.name, source, tile)
-        if state[ContextField.TX] > 0:
+        if torn := self.borders.torn_at(source.size or 0):
+            self._add_torn_transaction(torn)
+        elif state[ContextField.TX] > 0:
             stats.damages += 1  # A MULTI without an EXEC; none of its bytes count as damaged.
         stats.size += source.size or 0
         stats.commands += state[ContextField.COMMANDS]
@@ -232,6 +239,12 @@ class _StatsCollector:
             none_if_unknown(state[ContextField.FIRST_TIME]) if stats.first_time is None else stats.first_time
         )
         stats.last_time = stats.last_time if state[ContextField.TIME] == -1 else state[ContextField.TIME]
+
+    def _add_torn_transaction(self, torn: TornTransaction | None) -> None:
+        """Count a transaction that a restart tore as damage, and name the first."""
+        if torn:
+            self.stats.damages += 1
+            self.suspicious_events.add_torn_transaction(torn)
 
     def _add_damage(self, size: int) -> None:
         self.stats.damages += 1
@@ -245,7 +258,10 @@ class _StatsCollector:
 
     def _add_batch(self, part_index: int, part: str, batch: RecordBatch, commands_before: int) -> None:
         tracker, commands = self.tracker, commands_before + self.tracker.state[ContextField.COMMANDS]
+        self.borders.begin_batch()
         flagged = tracker.track(batch)
+        for torn in self.borders.torn_in_batch(batch, flagged):
+            self._add_torn_transaction(torn)
         index_array = None
         if not self.selection.selects_all:
             selected = self.selection.matches(part_index, batch, tracker, commands)

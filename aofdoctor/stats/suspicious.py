@@ -1,8 +1,8 @@
 """Find events in an AOF that an operator should look at first: flushes (also in scripts), mass deletes, bursts.
 
 Commands that no known server has, and administrative commands, count as events too.  Each kind becomes a finding with
-the `aofdoctor log` command that shows its place.  Flushes and scripts are collected with the same code as in `check`;
-damage is left to `check`.
+the `aofdoctor log` command that shows its place.  Flushes, scripts and transactions that a restart tore are
+found with the same code as in `check`; other damage is left to `check`.
 """
 
 from bisect import bisect_right
@@ -15,6 +15,7 @@ from aofdoctor.aof.model import AOF
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.log.flushes import FlushCollector, describe_group, describe_scope
+from aofdoctor.log.restarts.torn_transactions import TornTransaction
 from aofdoctor.log.script_flushes import ScriptFlushCollector, script_command_ids
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.tracker import ContextTracker
@@ -31,7 +32,7 @@ _BURST_KINDS = ((1, "DEL and UNLINK", "delete"), (2, "expiries", "expire"))
 
 @dataclass(slots=True)
 class _EventSummary:
-    """The number of suspicious events of one kind, and the file, byte range and command name of the first."""
+    """The number of suspicious events of one kind, and the file, place and command name (or evidence) of the first."""
 
     part: str
     span: Span
@@ -72,6 +73,11 @@ class SuspiciousEvents:
         """Record that the current file has damage, which ends a group of consecutive flushes."""
         self.flushes.add_damage(self._part_index)
 
+    def add_torn_transaction(self, torn: TornTransaction) -> None:
+        """Count a transaction that a restart tore, and keep the place of the first."""
+        event = self.events.setdefault("torn-transaction", _EventSummary(self._part, torn.span, torn.evidence))
+        event.count += 1
+
     def add_batch(self, batch: RecordBatch, flagged: Iterable[int], commands_before: int) -> None:
         """Add the suspicious events among the commands of a batch with the indexes `flagged`.
 
@@ -106,6 +112,7 @@ class SuspiciousEvents:
         return [
             *self._flush_findings(),
             *self._script_findings(),
+            *self._torn_transaction_findings(),
             *self._mass_delete_findings(),
             *self._burst_findings(record_counters),
             *self._unusual_command_findings(),
@@ -141,6 +148,12 @@ class SuspiciousEvents:
             yield self._finding_at(
                 "flush-in-script", Severity.DANGER, message, first.part, first.span, " --effect script"
             )
+
+    def _torn_transaction_findings(self) -> Iterable[Finding]:
+        if event := self.events.get("torn-transaction"):
+            count = text.format_count(event.count, "transaction")
+            message = f"{count} without EXEC that a restart tore, {event.name}, first"
+            yield self._finding_at("torn-transaction", Severity.DAMAGE, message, event.part, event.span, "")
 
     def _mass_delete_findings(self) -> Iterable[Finding]:
         if event := self.events.get("many-deleted"):

@@ -101,7 +101,7 @@ def test_an_unknown_command_in_the_form_of_a_flush_gives_status_1(tmp_path: Path
 def test_strip_takes_a_renamed_flush_for_one(tmp_path: Path, name: str) -> None:
     flush = encode_command([name.encode()])
     path = write_aof(tmp_path, SET + flush + SET)
-    assert aofdoctor("strip", path, "-o", tmp_path / "out").status == 3  # It is no flush by itself.
+    assert "nothing to strip" in aofdoctor("strip", path, "-o", tmp_path / "out").out  # It is no flush by itself.
     for number, selection in enumerate((["--cmd", name], ["--rename", f"{name}=FLUSHALL"])):
         out = tmp_path / f"out{number}"
         assert aofdoctor("strip", path, *selection, "-o", out).status == 0

@@ -18,7 +18,7 @@ def judge(case: Case) -> int:
     if report.status > 1:
         assert found.status == report.status, case.id
         return 0
-    assert found.status == 0, (case.id, found.err)
+    assert found.status in (0, 1), (case.id, found.err)
     assert_same_totals(found.json, report.json)
     bases = [part["preamble"] for part in report.json["parts"] if part["preamble"]]
     if bases and all(base["complete"] and base["keys"] is not None for base in bases):

@@ -62,7 +62,11 @@ def test_the_loss_is_reported_in_commands_bytes_and_percent(tmp_path: Path) -> N
     path = tmp_path / "a.aof"
     path.write_bytes(SET * 50 + b"junk" + SET * 50)
     out = aofdoctor("repair", path).out
-    assert "50 commands (50.0%)" in out and "50 whole commands stand after it" in out
+    assert (
+        "at least 100 commands" in out
+        and "50 commands (at most 50.0%)" in out
+        and "50 whole commands stand after it" in out
+    )
 
 
 def test_later_parts_are_dropped_and_leave_the_manifest(story: Story, tmp_path: Path) -> None:
@@ -111,7 +115,7 @@ def test_a_sound_aof_has_nothing_to_repair(story: Story, tmp_path: Path) -> None
     source = story("wiped-valkey-9.1")
     assert aofdoctor("repair", source, "--json").json["changed"] is False
     assert aofdoctor("repair", source).status == 0
-    assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 3 and not (tmp_path / "out").exists()
+    assert aofdoctor("repair", source, "-o", tmp_path / "out").status == 0 and not (tmp_path / "out").exists()
 
 
 def test_a_repair_that_would_leave_nothing_is_refused(story: Story, tmp_path: Path) -> None:

@@ -67,8 +67,11 @@ def test_a_set_with_a_damaged_library_or_integer_set_loads_after_a_salvage(
         (folder / path.name).write_bytes(path.read_bytes())
     out = tmp_path / "out"
     assert aofdoctor("check", folder).status == 1
-    assert aofdoctor("repair", folder, "--salvage", "-o", out).status == 0
-    assert aofdoctor("check", out, "--deep").status == 0
+    done = aofdoctor("repair", folder, "--salvage", "-o", out)
+    if case == "lzf-library-dmg":  # Its only item is the damaged library; NUL bytes follow.
+        assert done.status == 3 and "can be read" in done.err and not out.exists()
+        return
+    assert done.status == 0 and aofdoctor("check", out, "--deep").status == 0
     if line in servers_by_line():
         with load_output(servers_by_line()[line], out) as running:
             assert running.call("PING") == b"PONG"

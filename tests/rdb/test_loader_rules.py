@@ -68,23 +68,6 @@ def test_a_value_has_a_defect_exactly_if_the_server_refuses_it(name: str) -> Non
         assert load_dump(binary, data) == {"db0": 1}
 
 
-EMPTY_VALUES = {
-    "a list": (1, w.length(0)), "a set": (2, w.length(0)), "a hash": (4, w.length(0)), "a sorted set": (5, w.length(0)),
-    "a hash as ziplist": (13, w.string(w.ziplist([]))), "a list of ziplists": (14, w.length(0)),
-    "a list of an empty ziplist": (14, w.length(1) + w.string(w.ziplist([]))), "a list of listpacks": (18, w.length(0)),
-    "a hash as listpack": (16, w.string(w.listpack([]))),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", EMPTY_VALUES)
-def test_a_collection_without_elements_is_a_key_that_servers_skip(name: str) -> None:
-    kind, value = EMPTY_VALUES[name]
-    assert "no elements" in defect(kind, value)
-    data = make_rdb(select_db(0), bytes((kind,)) + w.string(b"k") + value, magic=MAGIC)
-    binary = servers_by_line().get("redis-7.0") or servers_by_line()["valkey-9.1"]
-    assert load_dump(binary, data) == {}
-
-
 @pytest.mark.parametrize("expiry", [-1, -2, -(1 << 40), 4102444800123])
 def test_a_field_of_valkey_expires_never_or_after_1970(expiry: int) -> None:
     value = w.length(1) + w.string(b"f") + w.string(b"v") + struct.pack("<q", expiry)

@@ -20,7 +20,7 @@ DAMAGED_HISTORY = HISTORY + b"junk" + HISTORY + encode_command([b"MULTI"]) + SET
 
 def run_stats(*args: str | Path | int) -> Any:
     result = aofdoctor("stats", *args, "--json")
-    assert result.status == 0, result.err
+    assert result.status in (0, 1), result.err
     return result.json
 
 

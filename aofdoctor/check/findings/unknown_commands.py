@@ -1,13 +1,16 @@
 """Findings about commands that a judged server version does not know, and about writers newer than all known ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aofdoctor import text
 from aofdoctor.check.report import Report, shell_path
 from aofdoctor.check.unknown_commands import UnknownName
 from aofdoctor.finding import Finding, Severity
+from aofdoctor.free_names import free_name
 from aofdoctor.server.module_commands import BUNDLED_WITH_REDIS_8
 from aofdoctor.server.versions import VERSIONS, is_newer_than_table, newest_version
+
+_NAMED_MAX = 5  # unknown commands that the notes of a plan name
 
 
 def _renamed_flushes(report: Report) -> Iterator[Finding]:
@@ -38,7 +41,19 @@ def _unknown_commands(report: Report) -> Iterator[Finding]:
     for unknown in report.unknown.commands.values():
         name = text.quote(unknown.name.upper())
         message = f"{name}: {_count_and_place(unknown, 'command')}{_origin(unknown)}; {_refusal(unknown)}"
-        yield Finding("unknown-command", Severity.NOTE, message, unknown.part, *unknown.span)
+        output = text.shell_quote(free_name(report.aof.path, "repaired"))
+        command = f"aofdoctor repair {shell_path(report)} --salvage --drop-unknown -o {output}"
+        hint, commands = ("leave it out", (command,)) if unknown.is_in_no_table else ("", ())
+        yield Finding(
+            "unknown-command",
+            Severity.NOTE,
+            message,
+            unknown.part,
+            *unknown.span,
+            _near_detail(unknown),
+            hint,
+            commands,
+        )
     for unknown in report.unknown.annotations.values():
         message = (
             f"annotation {text.quote(unknown.name)}: {_count_and_place(unknown, 'line')}, of a kind that this version "
@@ -70,6 +85,31 @@ def _count_and_place(unknown: UnknownName, noun: str) -> str:
     return f"{text.format_count(unknown.count, noun)}, {first} {_place(unknown.part, unknown.span.start)}"
 
 
+def _near_detail(unknown: UnknownName) -> str:
+    if not unknown.near:
+        return ""
+    near = unknown.near
+    return f"{near} differs from this name in one letter and takes as many arguments: probably a damaged {near}."
+
+
+def kept_unknown_commands(names: Iterable[UnknownName], option: str = "--drop-unknown") -> Iterator[str]:
+    """Yield a note per unknown command that an output keeps although no judged server loads it.
+
+    `option` is what leaves them out.
+    """
+    unknown_names = [name for name in names if name.is_in_no_table]
+    for unknown in unknown_names[:_NAMED_MAX]:
+        is_one = unknown.count == 1
+        near = f" (probably a damaged {unknown.near})" if unknown.near else ""
+        yield (
+            f"{text.quote(unknown.name.upper())}: {_count_and_place(unknown, 'unknown command')}{near}, "
+            f"{'stays' if is_one else 'stay'}; {_refusal(unknown, '' if is_one else 'them')}. {option} leaves "
+            f"{'it' if is_one else 'them'} out"
+        )
+    if len(unknown_names) > _NAMED_MAX:
+        yield f"{text.format_count(len(unknown_names) - _NAMED_MAX, 'more unknown command name')}; check lists all"
+
+
 def _place(part: str, offset: int) -> str:
     return f"{text.display_path(part)}@{offset}"
 
@@ -85,11 +125,11 @@ def _origin(unknown: UnknownName) -> str:
     return ", in no command table: of a module or a newer server, or renamed"
 
 
-def _refusal(unknown: UnknownName) -> str:
+def _refusal(unknown: UnknownName, object_: str = "") -> str:
     titles = [VERSIONS[name].title for name in unknown.lacking]
     titles_text = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
     verb = "refuses" if len(titles) == 1 else "refuse"
-    return f"{titles_text} {verb} it" + (" without that module" if unknown.module else "")
+    return f"{titles_text} {verb} {object_ or 'it'}" + (" without that module" if unknown.module else "")
 
 
 CHECKS = (_renamed_flushes, _unknown_commands, _writer)

@@ -66,6 +66,9 @@ def _part_json(part: PartReport) -> dict[str, Any]:
         "annotations": part.annotations,
         "preamble": preamble_json(part.preamble) if part.preamble else None,
         "rdb_contents": contents_json(part.rdb_contents) if part.rdb_contents else None,
+        "modules": [
+            {"type": text.escape(m.name.encode()), "keys": m.keys, "aux": m.aux, "start": m.start} for m in part.modules
+        ],
         "first_time": part.first_time,
         "last_time": part.last_time,
         "ok_up_to": part.ok_up_to,
@@ -124,7 +127,7 @@ def _unknown_json(unknown: UnknownName) -> dict[str, Any]:
     return {
         "name": name, "cmd": name.upper(), "count": unknown.count, "part": unknown.part, "start": unknown.span.start,
         "end": unknown.span.end, "module": unknown.module or None, "since": list(unknown.since),
-        "refused_by": list(unknown.lacking), "flush_like": unknown.flush_like,
+        "refused_by": list(unknown.lacking), "flush_like": unknown.flush_like, "near": unknown.near or None,
     }  # fmt: skip
 
 

@@ -17,23 +17,29 @@ def totals_before(plan: Plan) -> Iterator[str]:
     keys, commands, size = _found(plan)
     if plan.keys.by_part or keys:
         yield "an unknown number of keys in RDBs" if keys is None else f"{text.format_count(keys, 'key')} in RDBs"
-    yield ("at least " if plan.has_uncounted_drops else "") + text.format_count(commands, "command")
+    if plan.hides_commands and not commands:
+        yield "an unknown number of commands"
+    else:
+        yield f"{'at least ' if plan.hides_commands else ''}{text.format_count(commands, 'command')}"
     yield text.format_size(size)
 
 
 def totals_after(plan: Plan) -> Iterator[str]:
     """Yield the keys, commands and bytes that remain after an edit, each with its percentage of the total before.
 
-    Where keys of a base are lost, or may be, no share of 100% is shown; nor one of commands where damage may have been
-    commands.
+    Where keys of a base are lost, or may be, and where damaged bytes are dropped, no share of 100% is shown.  The share
+    of the commands is only the most that it can be where damage may hide commands.
     """
     keys, commands, size = _found(plan)
-    hides_whole = bool(plan.keys.lossy_parts)
+    loses_keys = bool(plan.keys.lossy_parts)
+    hides_whole = loses_keys or plan.drops_damage
     if plan.keys.by_part or keys:
         kept = plan.keys.after or 0
-        yield f"{text.format_count(kept, 'key')} in RDBs{_share(kept, keys, hides_whole)}"
-    hides_commands = hides_whole or plan.has_uncounted_drops
-    yield f"{text.format_count(plan.commands_after, 'command')}{_share(plan.commands_after, commands, hides_commands)}"
+        yield f"{text.format_count(kept, 'key')} in RDBs{_share(kept, keys, loses_keys)}"
+    share = _share(plan.commands_after, commands, hides_whole)
+    if plan.hides_commands:
+        share = share.replace("(", "(at most ")
+    yield f"{text.format_count(plan.commands_after, 'command')}{share}"
     size_after = plan.size - plan.dropped_bytes
     yield f"{text.format_size(size_after)}{_share(size_after, size, hides_whole)}"
 

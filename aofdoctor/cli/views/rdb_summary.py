@@ -106,6 +106,12 @@ def contents_json(contents: "SalvageCounts") -> dict[str, Any]:
             for key in contents.damaged
         ],
         "damaged_key_count": contents.damaged_count,
+        "skipped_keys": [
+            {"db": key.db if key.db >= 0 else None, "key": text.escape(key.name), "start": key.span.start,
+             "end": key.span.end, "reason": key.reason}
+            for key in contents.skipped
+        ],
+        "skipped_key_count": contents.skipped_count,
     }  # fmt: skip
 
 

@@ -7,7 +7,11 @@ if TYPE_CHECKING:  # At run time check imports it only for a damaged AOF.
 
 
 def salvage_lines(estimate: "SalvageEstimate | None") -> list[str]:
-    """Return the line of `check` that says what `repair --salvage` would keep; no line without an estimate."""
+    """The line about what a salvage keeps; none without an estimate."""
+    if estimate is not None and estimate.is_empty:
+        return [
+            "Readable: nothing, no command and no key.  Look for a replica, a backup or another file of this server."
+        ]
     return [] if estimate is None else [f"Readable: {estimate}; repair --salvage keeps exactly these."]
 
 

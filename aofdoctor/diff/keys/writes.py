@@ -29,6 +29,7 @@ from aofdoctor.diff.key_table.effects import (
     value_digest,
 )
 from aofdoctor.diff.key_table.table import KeyTable, pack_position
+from aofdoctor.diff.keys.command_classes import ALSO_CHANGING, SETTING_EXPIRY, SINGLE_KEY_EFFECTS
 from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import CommandSpec, command_table, key_uses
 
@@ -50,25 +51,6 @@ _EFFECTS_BY_NAME = {
     "expireat": CommandEffect.EXPIREAT,
     "persist": CommandEffect.PERSIST,
 }
-# What a command with one key does to it, if its digest alone is compared: it creates it for certain, it changes it and
-# keeps it and its expiry, or it can remove it.  Any other command can change the expiry, or fail.
-_CREATING = frozenset({
-    "append", "hsetnx", "lpush", "pfadd", "xadd", "xgroup", "xgroup|create", "xgroup|createconsumer", "xsetid",
-    "xclaim",
-})  # fmt: skip
-_UPDATING = frozenset({
-    "bitfield", "decr", "decrby", "geoadd", "hincrby", "hincrbyfloat", "incr", "incrby", "incrbyfloat", "linsert",
-    "lpushx", "lset", "pfcount", "rpushx", "setbit", "setrange", "vadd", "vsetattr", "xack", "xautoclaim", "xdel",
-    "xtrim", "zadd", "zincrby",
-})  # fmt: skip
-_REMOVING = frozenset({
-    "hdel", "hgetdel", "hgetex", "hexpire", "hexpireat", "hpersist", "hpexpire", "hpexpireat", "hsetex", "lpop", "lrem",
-    "ltrim", "rpop", "spop", "srem", "vrem", "zpopmax", "zpopmin", "zrem", "zremrangebylex", "zremrangebyrank",
-    "zremrangebyscore",
-})  # fmt: skip
-# Commands that give a key an expiry, among those with several keys.
-_SETTING_EXPIRY = frozenset({"msetex"})
-_ALSO_CHANGING = frozenset({"pfcount"})  # It has no write flag, and stores the count that it computes.
 _MULTI_KEY_EFFECTS = frozenset({CommandEffect.MSET, CommandEffect.DELETE})
 
 
@@ -200,7 +182,7 @@ def _apply_generic(writes: KeyWrites, write: WriteCommand) -> None:
 
 def _can_set_expiry(write: WriteCommand) -> bool:
     known = command_table().get(write.batch.ids[write.i])
-    return known is None or bool(known.effects & {"script", "expire"}) or known.name in _SETTING_EXPIRY
+    return known is None or bool(known.effects & {"script", "expire"}) or known.name in SETTING_EXPIRY
 
 
 def _apply_unknown(writes: KeyWrites, write: WriteCommand) -> None:
@@ -411,13 +393,8 @@ def _effect_of(known: CommandSpec, base: bool) -> CommandEffect:
         return _EFFECTS_BY_NAME[known.name]
     if known.name in (_BASE_HANDLERS if base else _HANDLERS):
         return CommandEffect.OTHER
-    if not known.key_specs or not (known.effects & {"write", "script"} or known.name in _ALSO_CHANGING):
+    if not known.key_specs or not (known.effects & {"write", "script"} or known.name in ALSO_CHANGING):
         return CommandEffect.NONE
     if [spec[:2] for spec in known.key_specs] != [(1, 0)] or known.name == "sort":
         return CommandEffect.OTHER
-    return next((effect for names, effect in _SINGLE_KEY_EFFECTS if known.name in names), CommandEffect.ANY)
-
-
-_SINGLE_KEY_EFFECTS = (
-    (_CREATING, CommandEffect.MIX), (_UPDATING, CommandEffect.UPDATE), (_REMOVING, CommandEffect.REMOVE),
-)  # fmt: skip
+    return next((effect for names, effect in SINGLE_KEY_EFFECTS if known.name in names), CommandEffect.ANY)

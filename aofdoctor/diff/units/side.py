@@ -17,6 +17,7 @@ from itertools import pairwise
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import BATCH_RECORDS, read_tiles
 from aofdoctor.aof.records import Preamble, RecordBatch
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.damage import Damage
 from aofdoctor.diff.hashing.arguments import feed_span
 from aofdoctor.diff.hashing.digest import Digest, common_prefix_length, record_digests
@@ -200,6 +201,13 @@ class Side:
             self.damage_count += 1
             if len(self.damage) < DAMAGE_MAX:
                 self.damage[known] = damage
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether damage was met or a part is missing; a record that is still being written is no damage."""
+        parts = self.aof.parts
+        in_flight = sum(is_in_flight(parts[part].source, damage) for (part, _), damage in self.damage.items())
+        return self.damage_count > in_flight or any(part.source is None for part in parts)
 
     # -- reading --
 

@@ -9,6 +9,7 @@ from typing import Any
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.check.examine import examine
+from aofdoctor.check.findings.unknown_commands import kept_unknown_commands
 from aofdoctor.check.report import Report
 from aofdoctor.damage import DAMAGE_MEANINGS, DamageKind
 from aofdoctor.edit.drops import Drop, Reconstruction
@@ -19,12 +20,9 @@ from aofdoctor.edit.reconstruction.vector_adds import replace_crashing_vector_ad
 from aofdoctor.edit.salvage.estimate import estimate_salvage
 from aofdoctor.edit.salvage.salvage import ExamineAof, plan_salvage, rdb_keys
 from aofdoctor.edit.set_totals import KeyTotals, unused_files
-from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.errors import InvalidSelection, NothingReadable, RefusedEdit
 from aofdoctor.server.verdict import Outcome
 from aofdoctor.span import Span
-
-_END_OF_RDB_SIZE = 9  # bytes of the EOF opcode and the checksum
-_DAMAGE_REASONS = frozenset[str](DamageKind)
 
 
 def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgress) -> Plan:
@@ -46,8 +44,11 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
         replaced, replacements = replace_crashing_vector_adds(aof)
         plan, report = _plan(replaced, examine_with_progress, salvage, strict, drop_unknown, partial_values)
         _add_replacements(plan, replacements)
-    _require_something_left(plan, report, salvage)
+    if not salvage:
+        _require_something_left(plan, report)
     plan.notes += _renamed_flush_notes(report, drop_unknown)
+    if salvage and not drop_unknown:
+        plan.notes += kept_unknown_commands(report.unknown.commands.values())
     if not salvage and (estimate := estimate_salvage(report)):
         plan.notes.append(f"repair --salvage keeps {estimate}")
     if not plan.has_changes:
@@ -58,15 +59,12 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
     return plan
 
 
-def _require_something_left(plan: Plan, report: Report, salvage: bool) -> None:
-    """Raise RefusedEdit if damage may have held data and the output would hold none."""
-    is_data_lost = any(
-        drop.reason in _DAMAGE_REASONS and drop.span.size > _END_OF_RDB_SIZE for drop in plan.listed_drops
-    )
-    if not (plan.leaves_nothing and is_data_lost):
+def _require_something_left(plan: Plan, report: Report) -> None:
+    """Raise RefusedEdit if a cut leaves nothing although a salvage keeps something, or nobody can read anything."""
+    if not plan.size or plan.dropped_bytes != plan.size:
         return
     path = text.display_path(plan.aof.path)
-    if not salvage and (estimate := estimate_salvage(report)) and (estimate.keys or estimate.commands):
+    if (estimate := estimate_salvage(report)) and (estimate.keys or estimate.commands):
         hint = f"aofdoctor repair {text.shell_quote(plan.aof.path)} --salvage keeps {estimate}"
         raise RefusedEdit(f"nothing stands before the first damage of {path}: the copy would be empty", hint)
     raise RefusedEdit(
@@ -117,6 +115,11 @@ def plan_repair(report: Report) -> Plan:
         plan.omitted_parts = frozenset(range(index if missing else index + 1, len(report.parts)))
         plan.notes += _notes(report, index)
     plan.compute_totals()
+    if report.aof.layout == "rdb" and plan.dropped_bytes == plan.size > 0:
+        raise NothingReadable(
+            f"nothing would be left of {text.display_path(report.aof.path)}: {plan.notes[0]}",
+            "a replica, a backup or another file of the same server may have its keys",
+        )
     if report.aof.layout == "multi-part" and plan.dropped_bytes == plan.size:
         raise RefusedEdit(
             f"nothing would be left: {plan.notes[0]}",
@@ -177,7 +180,11 @@ def _remaining_refusals(report: Report, index: int) -> list[str]:
             notes.setdefault((verdict.part, verdict.offset, verdict.reason, is_lacking), []).append(verdict.server)
     return [
         f"{', '.join(servers)} would not load the copy: {reason} at {text.display_path(part)}@{offset} stays "
-        + ("(a server that has it does)" if is_lacking else "(--salvage leaves out what no server takes)")
+        + (
+            "(a server that has it does; --salvage --drop-unknown leaves it out)"
+            if is_lacking
+            else "(--salvage leaves out what no server takes)"
+        )
         for (part, offset, reason, is_lacking), servers in notes.items()
     ]
 

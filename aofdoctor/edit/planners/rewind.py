@@ -18,7 +18,7 @@ from aofdoctor.edit.drops import Drop
 from aofdoctor.edit.edit import OpenProgress
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.set_totals import KeyTotals, readable_keys
-from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.errors import InvalidSelection, NothingToDo, RefusedEdit
 from aofdoctor.log.arguments import end_of_log, parse_loaded_position
 from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.position import Position, parse_time
@@ -79,14 +79,17 @@ class _Cut:
 def plan_rewind(aof: AOF, find_cut: CutFinder, seconds: int | None = None, verb: str = "rewind") -> Plan:
     """Plan to drop everything from a cut on; `seconds` is the unix time if the user gave a time.
 
-    Raises InvalidSelection if nothing follows the cut, and RefusedEdit if the RDB base was written after `seconds`:
+    Raises NothingToDo if nothing follows the cut, and RefusedEdit if the RDB base was written after `seconds`:
     the state at that time is not in this AOF.
     """
     scanner = _CutScanner(aof, find_cut, seconds)
     scanner.run()
     cut = scanner.cut
     if cut is None:
-        raise InvalidSelection("nothing in it is past that moment", "aofdoctor log shows what there is")
+        raise NothingToDo(
+            f"nothing in {text.display_path(aof.path)} is past that moment: nothing was written",
+            f"aofdoctor log {text.shell_quote(aof.path)} shows what it holds",
+        )
     sizes = [part.size or 0 for part in aof.parts]
 
     def drops() -> Iterator[Drop]:

@@ -9,6 +9,8 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import read_tiles
 from aofdoctor.aof.records import RecordBatch
+from aofdoctor.check.findings.unknown_commands import kept_unknown_commands
+from aofdoctor.check.unknown_commands import UnknownName, UnknownNames
 from aofdoctor.damage import Damage
 from aofdoctor.edit.drops import Drop, merge_adjacent
 from aofdoctor.edit.edit import OpenProgress
@@ -19,7 +21,7 @@ from aofdoctor.edit.planners.returning_keys import describe_returning_keys, find
 from aofdoctor.edit.planners.rewind import cut_before_position, plan_rewind
 from aofdoctor.edit.set_totals import KeyTotals, readable_keys
 from aofdoctor.edit.transactions import iter_drops, structure_ids
-from aofdoctor.errors import AmbiguousRequest, InvalidSelection, RefusedEdit
+from aofdoctor.errors import AmbiguousRequest, InvalidSelection, NothingToDo, RefusedEdit
 from aofdoctor.log.arguments import build_log_selection
 from aofdoctor.log.entries import LogEntry, LogItem, read_tail
 from aofdoctor.log.flushes import FlushCollector, FlushGroup, describe_group, describe_scope
@@ -28,8 +30,10 @@ from aofdoctor.log.selection import Selection
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
+from aofdoctor.server.versions import DEFAULT_VERSIONS, VERSIONS
 
 _FLUSHES_SHOWN = 3
+_DROP_UNKNOWN = "aofdoctor repair on the result, with --salvage --drop-unknown,"
 _TAIL_READ_SIZES = (256, 4096, 65536)  # commands read back from the end, in turn, to find the start of one group
 
 
@@ -45,8 +49,9 @@ class AmbiguousFlushGroup(AmbiguousRequest):
 class FlushSurvey:
     """The flush commands (FLUSHALL, FLUSHDB) of an AOF, and the AOF's size in commands and bytes.
 
-    `first_damage` maps a file, by index in load order, to the offset of its first damage.  `counts` has the number of
-    commands by command id.  `rdb_keys` maps a file to the number of keys of its RDB, None if it is unknown.
+    `first_damage` maps a part, by index in load order, to the offset of its first damage.  `counts` has the number of
+    commands by command id.  `rdb_keys` maps a part to the number of keys of its RDB, None if it is unknown.
+    `unknown_commands` are the commands that no server version has, by name.
     """
 
     flushes: FlushCollector
@@ -55,6 +60,7 @@ class FlushSurvey:
     first_damage: dict[int, int] = field(default_factory=dict)
     counts: "array[int]" = field(default_factory=lambda: array("Q"))
     rdb_keys: dict[int, int | None] = field(default_factory=dict)
+    unknown_commands: list[UnknownName] = field(default_factory=list)
 
     @property
     def is_damaged(self) -> bool:
@@ -78,16 +84,23 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
     if not selection.selects_all:
         return plan_selection(aof, flush_survey, selection)
     if not flush_survey.flushes.count:
-        raise RefusedEdit(
-            "no FLUSHALL or FLUSHDB stands in it as a command: there is nothing to strip",
-            f"aofdoctor check {text.shell_quote(aof.path)} names other evidence",
-        )
+        message = f"no FLUSHALL or FLUSHDB found in {text.display_path(aof.path)}"
+        hint = f"aofdoctor check {text.shell_quote(aof.path)} names other evidence"
+        if target is not None:
+            raise InvalidSelection(message, hint)
+        raise NothingToDo(f"{message}: nothing to strip, nothing was written", hint)
     if all_:
-        return plan_group(aof, flush_survey, None)
+        plan = plan_group(aof, flush_survey, None)
+        plan.notes += kept_unknown_commands(flush_survey.unknown_commands, _DROP_UNKNOWN)
+        return plan
     if target is None and flush_survey.flushes.group_count > 1 and not last:
         raise AmbiguousFlushGroup(flush_survey)
     group = group_at(flush_survey, target) if target else flush_survey.flushes.groups[-1]
-    return _plan_before_group(aof, group) if and_after else plan_group(aof, flush_survey, group)
+    if and_after:
+        return _plan_before_group(aof, group)
+    plan = plan_group(aof, flush_survey, group)
+    plan.notes += kept_unknown_commands(flush_survey.unknown_commands, _DROP_UNKNOWN)
+    return plan
 
 
 def _plan_before_group(aof: AOF, group: FlushGroup) -> Plan:
@@ -105,6 +118,7 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
     rdb_keys: dict[int, int | None] = {}
     tracker = ContextTracker(columns=True)
     tracker.flag("survey", command_table().with_effect("flush"))
+    unknown = UnknownNames([VERSIONS[name] for name in DEFAULT_VERSIONS], tracker)
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
@@ -112,7 +126,10 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
         for tile in read_tiles(part.source, command_table().names):
             if isinstance(tile, RecordBatch):
                 commands = before + tracker.state[ContextField.COMMANDS]
-                flushes.add_batch(index, part.name, tile, tracker.track(tile), tracker, commands)
+                flagged = tracker.track(tile)
+                flushes.add_batch(index, part.name, tile, flagged, tracker, commands)
+                for i in flagged:
+                    unknown.add(part.name, tile, i)
             elif isinstance(tile, Damage):
                 damage.setdefault(index, tile.span.start)
                 flushes.add_damage(index)
@@ -124,7 +141,8 @@ def survey_flushes(aof: AOF, target: Position | None = None) -> FlushSurvey:
                 tracker.begin_after_preamble(tile.span.end)
         before += tracker.state[ContextField.COMMANDS]
         size += part.size or 0
-    return FlushSurvey(flushes, before, size, damage, tracker.counts, rdb_keys)
+    unknown_commands = [name for name in unknown.commands.values() if name.is_in_no_table]
+    return FlushSurvey(flushes, before, size, damage, tracker.counts, rdb_keys, unknown_commands)
 
 
 def group_at(survey: FlushSurvey, position: Position) -> FlushGroup:
@@ -196,7 +214,9 @@ def _tail_group(aof: AOF) -> list[Drop]:
     last = read_tail(aof, Selection(ids=flush_ids), 1)
     entry = next((item for item in last if isinstance(item, LogEntry)), None)
     if entry is None:
-        raise InvalidSelection("no FLUSHALL or FLUSHDB stands in it as a command")
+        raise NothingToDo(
+            f"no FLUSHALL or FLUSHDB found in {text.display_path(aof.path)}: nothing to strip, nothing was written"
+        )
     places = {part.name: index for index, part in enumerate(aof.parts)}
     end = Position(entry.part, places[entry.part], entry.batch.record_span(entry.i).start)
     for reach in _TAIL_READ_SIZES:

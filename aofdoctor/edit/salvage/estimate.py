@@ -8,7 +8,7 @@ from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report, needs_salvage
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.salvage.salvage import plan_salvage
-from aofdoctor.errors import AofdoctorError
+from aofdoctor.errors import AofdoctorError, NothingReadable
 
 
 class SalvageEstimate(NamedTuple):
@@ -22,7 +22,14 @@ class SalvageEstimate(NamedTuple):
     size: int
     has_rdb: bool
 
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing can be read, so that a salvage is refused."""
+        return not self.keys and not self.commands and not self.size
+
     def __str__(self) -> str:
+        if self.is_empty:
+            return "nothing"
         facts = [text.format_count(self.commands, "command"), text.format_size(self.size)]
         if self.has_rdb:
             keys = "an unknown number of keys" if self.keys is None else text.format_count(self.keys, "key")
@@ -41,6 +48,8 @@ def estimate_salvage(report: Report) -> SalvageEstimate | None:
         return None
     try:
         return SalvageEstimate.of_plan(plan_salvage(report.aof, _examine)[0])
+    except NothingReadable:
+        return SalvageEstimate(0, 0, 0, has_rdb=any(part.preamble for part in report.parts))
     except AofdoctorError:
         return None
 

@@ -122,7 +122,10 @@ def describe_salvaged_rdb(name: str, rdb: Preamble, counts: SalvageCounts) -> st
 
 
 def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
-    """The notes of a plan that name the keys and function libraries of a damaged RDB that are left out."""
+    """The notes of a plan that name the keys and function libraries of a damaged RDB that are left out.
+
+    They include the empty keys, which servers skip.
+    """
     notes = [
         f"{text.display_path(name)}: {describe_damaged_key(key, counts.partial.get(key.span.start, 0))}"
         for key in counts.damaged[:_NAMED_MAX]
@@ -130,6 +133,10 @@ def describe_damaged_keys(name: str, counts: SalvageCounts) -> list[str]:
     if counts.damaged_count > _NAMED_MAX:
         more = text.format_count(counts.damaged_count - _NAMED_MAX, "more key")
         notes.append(f"{text.display_path(name)}: {more} cannot be loaded; check --deep --json names them")
+    notes += [f"{text.display_path(name)}: {describe_damaged_key(key)}" for key in counts.skipped[:_NAMED_MAX]]
+    if counts.skipped_count > _NAMED_MAX:
+        more = text.format_count(counts.skipped_count - _NAMED_MAX, "more empty key")
+        notes.append(f"{text.display_path(name)}: {more} left out; check --deep --json names them")
     return notes
 
 

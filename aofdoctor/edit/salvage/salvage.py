@@ -10,6 +10,7 @@ from dataclasses import replace
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.patched_source import PatchedSource
+from aofdoctor.check.findings.rdb_notes import describe_empty_keys, kept_module_data
 from aofdoctor.check.rdb_examination import SalvageCounts
 from aofdoctor.check.report import PartReport, Report
 from aofdoctor.damage import DamageKind
@@ -24,6 +25,7 @@ from aofdoctor.edit.salvage.part_walk import GuessedCommands, PartSalvager
 from aofdoctor.edit.salvage.rdb_keys import describe_damaged_keys, describe_salvaged_rdb, salvage_rdb
 from aofdoctor.edit.salvage.rdb_splice import SplicedRdb
 from aofdoctor.edit.set_totals import RdbKeys, readable_keys, unused_files
+from aofdoctor.errors import NothingReadable
 from aofdoctor.log.flushes import describe_group
 from aofdoctor.source import FileSource
 
@@ -39,7 +41,8 @@ def plan_salvage(
     Also returns the report of the file set before the reconstruction.  `examine` is called again after every step
     that changed something.  With `strict`, commands and keys in a guessed database are dropped as well; with
     `drop_unknown`, commands that no server version knows are dropped; with `partial_values`, the readable elements of
-    damaged collections of an RDB.  Raises RefusedEdit if no file of the AOF exists.
+    damaged collections of an RDB.  Raises RefusedEdit if no part exists,
+    and NothingReadable if nothing would be kept.
     """
     aof.read_all_payloads()
     listed, manifest_notes = rebuild_manifest(aof)
@@ -94,8 +97,21 @@ def plan_salvage_drops(
     missing = {i for i, part in enumerate(report.aof.parts) if not part.exists}
     plan.omitted_parts = frozenset(missing)
     plan.compute_totals()
+    _require_content(plan, report, [counts for _, counts in spliced_rdbs.values()])
     plan.notes += _notes(report, guessed_commands, strict, {i: kept for i, (_, kept) in spliced_rdbs.items()})
     return plan
+
+
+def _require_content(plan: Plan, report: Report, salvaged_rdbs: list[SalvageCounts]) -> None:
+    """Raise NothingReadable if a plan drops something, and keeps no command, key, function library or whole RDB."""
+    whole_rdbs = [part for part in report.parts if part.preamble and part.preamble.complete and not _has_defects(part)]
+    has_content = plan.commands_after or whole_rdbs or any(counts.keys or counts.functions for counts in salvaged_rdbs)
+    if plan.dropped_bytes and not has_content:
+        raise NothingReadable(
+            f"nothing in {text.display_path(report.aof.path)} can be read: no command, and no key of an RDB. "
+            "Nothing was written",
+            "a replica, a backup or another file of the same server is the only way back",
+        )
 
 
 def rdb_keys(report: Report) -> dict[int, int | None]:
@@ -108,9 +124,13 @@ def rdb_keys(report: Report) -> dict[int, int | None]:
 def _salvaged_keys(report: Report, counts: dict[int, SalvageCounts]) -> dict[int, RdbKeys]:
     """The numbers of keys of each RDB before and after a salvage, by index of its file.
 
-    A damaged RDB of which nothing can be read has none after it.
+    A damaged RDB of which nothing can be read has none after it.  Empty keys, which servers skip, are not counted.
     """
     before = rdb_keys(report)
+    for i, keys in before.items():
+        contents = report.parts[i].rdb_contents
+        if keys is not None and contents is not None:
+            before[i] = keys - contents.skipped_count
     return {i: RdbKeys(keys, counts[i].keys if i in counts else keys or 0) for i, keys in before.items()}
 
 
@@ -156,8 +176,13 @@ def _notes(
         if part.preamble and index in salvage_counts:
             yield describe_salvaged_rdb(part.part.name, part.preamble, salvage_counts[index])
             yield from describe_damaged_keys(part.part.name, salvage_counts[index])
+            yield from kept_module_data(report, part.part.name, list(salvage_counts[index].modules.values()))
+        elif part.rdb_contents and part.rdb_contents.skipped_count and part.preamble and part.preamble.is_intact:
+            yield describe_empty_keys(part.part.name, part.rdb_contents)
         elif part.preamble and not part.preamble.is_intact:
             yield f"the RDB of {name} is damaged ({part.preamble.note}): every key in it is lost to the copy"
+        if index not in salvage_counts and part.preamble and part.preamble.is_intact:
+            yield from kept_module_data(report, part.part.name, part.modules)
         if report.aof.layout == "rdb" and part.commands:
             yield (
                 f"{text.format_count(part.commands, 'command')} follow the RDB: a server reads them only if "

@@ -23,7 +23,7 @@ from aofdoctor.rdb.values.streams import Consumer, ConsumerGroup, ProducerSummar
 from aofdoctor.rdb.values.vector_sets import VECTOR_SET, vector_set_defect
 from aofdoctor.source import Source, pread
 
-_STRING, _INTSET = int(RdbType.STRING), int(RdbType.SET_INTSET)
+_STRING, _INTSET, _ZIPMAP = int(RdbType.STRING), int(RdbType.SET_INTSET), int(RdbType.HASH_ZIPMAP)
 _LZF_ENCODING = b"\xc3"  # the first byte of a compressed string
 _NUL_KEY_SIZE = 3  # bytes of a string key with an empty name and an empty value; all are NUL
 _STREAM_COUNTERS_VERSION = 15  # RDB version of Redis 8.10, which compares the counters of streams at load
@@ -31,7 +31,6 @@ _ARRAY_INDEX_END = (1 << 64) - 1  # no index of an array is as large
 _FIELD_EXPIRY_MAX = (1 << 48) - 2  # unix milliseconds; Redis stores the expiry of a field in 48 bits
 # Seconds and ids that a stream remembers of idempotent producers (XCFGSET of Redis 8.10.2 takes 1 to these).
 _DURATION_MAX, _PRODUCER_IDS_MAX = 86_400, 10_000
-_NO_ELEMENTS = "no elements: servers skip such a key"  # measured on Redis 6.2, 7.0, 8.2 and Valkey 9.1
 _LIBRARY_MAX = 1 << 26  # bytes of a library that are read
 _HEAD_LINE = re.compile(rb"#![^\S\r\n]*(\S+)([^\r\n]*)(?:\r?\n|\Z)")
 _HEAD_NAME = re.compile(rb"\s+name=([A-Za-z0-9_]+)\s*")
@@ -67,27 +66,17 @@ def _undecodable(cursor: Cursor, value: ValueRef, version: int) -> str:
     return next((_note(e) for e in elements(cursor, value) if isinstance(e, CorruptValue)), "")
 
 
-def _list_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    is_empty = True
-    for element in elements(cursor, value):
-        if isinstance(element, CorruptValue):
-            return _note(element)
-        is_empty = False
-    return _NO_ELEMENTS if is_empty else ""
-
-
 def _note(problem: CorruptValue) -> str:
     return f"{problem.note}, at {problem.offset}"
 
 
 def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
-    """Return why no server keeps a set, sorted set or hash: no or equal members, a score that is nan; "" if it does."""
-    problem = _NO_ELEMENTS
+    """Return why no server keeps a set, sorted set or hash: equal members, or a score that is nan; "" if one does."""
+    problem = ""
 
     def members() -> Iterator[bytes]:
         nonlocal problem
         for element in elements(cursor, value):
-            problem = "" if problem == _NO_ELEMENTS else problem
             if isinstance(element, CorruptValue):
                 problem = _note(element)
             elif isinstance(element, SortedSetMember) and math.isnan(element.score):
@@ -99,6 +88,8 @@ def _collection_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
                 if isinstance(member, bytes):
                     yield member
 
+    if value.type in (_INTSET, _ZIPMAP) and next(members(), None) is None:
+        return problem or "no elements in a form that must have some"
     if value.type == _INTSET:
         in_order = all(low < high for low, high in pairwise(map(int, members())))
         return problem or ("" if in_order else "integer members that are not in order")
@@ -159,7 +150,7 @@ def _array_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
             if not last < element.array_index < _ARRAY_INDEX_END:
                 return f"index {element.array_index} of an array after {last}"
             last = element.array_index
-    return ""
+    return "" if last >= 0 else "an array without elements"
 
 
 def dialect_is_strict(dialect: str, version: int) -> bool:
@@ -205,7 +196,6 @@ def _module_defect(cursor: Cursor, value: ValueRef, version: int) -> str:
 
 
 _DEFECTS: dict[str, Callable[[Cursor, ValueRef, int], str]] = {
-    "list": _list_defect,
     "set": _collection_defect,
     "zset": _collection_defect,
     "hash": _collection_defect,

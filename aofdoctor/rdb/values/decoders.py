@@ -150,7 +150,9 @@ def _quicklist2(c: Cursor) -> Iterator[FlatRun]:
         if container == _PACKED:
             yield from _packed_elements(c, packed.listpack)
         elif container == _PLAIN:
-            yield [c.string()]
+            if not len(element := c.string()):
+                raise DecodeError(c.offset, "a list's plain node without an element")
+            yield [element]
         else:
             raise DecodeError(c.offset, f"container {container} of a list's node")
 

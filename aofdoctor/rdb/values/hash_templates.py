@@ -46,6 +46,8 @@ class HashTemplates:
         if number not in self._locations:
             raise DecodeError(0, f"hash template {number} is not there")
         at, count = self._locations[number]
+        if not count:
+            raise DecodeError(at, f"hash template {number} has no fields")
         cursor = Cursor(source)
         cursor.seek(at)
         if count > _CACHED_FIELDS or len(self._cached) == _CACHED_TEMPLATES:

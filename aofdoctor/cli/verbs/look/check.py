@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aofdoctor.advice.after_check import advice_after_check
-from aofdoctor.check.collect import collect_findings, is_sound
+from aofdoctor.check.collect import collect_findings, is_sound, without_repair_hints
 from aofdoctor.check.examine import examine
 from aofdoctor.check.neighbours.judge import judge_neighbours
 from aofdoctor.check.report import Report, needs_salvage
@@ -65,8 +65,11 @@ def check(
             report = examine(aof, server_names, on_progress, explicit_names, configuration, deep)
         report.neighbours = judge_neighbours(aof)
         findings = collect_findings(report)
-        advice = advice_after_check(report, findings, first_aid)
         estimate = _estimate_salvage(report) if needs_salvage(report) else None
+        is_readable = estimate is None or not estimate.is_empty
+        if not is_readable:
+            findings = without_repair_hints(report, findings)
+        advice = advice_after_check(report, findings, first_aid, is_readable)
         if json:
             print_json(report_to_json(report, findings, advice) | salvage_json(estimate))
         else:

@@ -39,7 +39,7 @@ Examples:
   aofdoctor diff backup.aof live.aof --patch missing.aof
 
 \b
-Exit status: 0 no difference; 1 there is one; 2 usage; 3 could not read or write; 130 interrupted."""
+Exit status: 0 no difference; 1 there is one, or damage; 2 usage; 3 could not read or write; 130 interrupted."""
 
 
 _RDB_DAMAGE = frozenset({DamageKind.TRUNCATED_PREAMBLE, DamageKind.CORRUPT_PREAMBLE})
@@ -105,7 +105,7 @@ def diff(
         selections = [build_log_selection(aof, **selection_options) for aof, _ in side_inputs]
         if by is CompareBy.KEYS:
             is_different = _compare_by_keys((sides[0], sides[1]), (selections[0], selections[1]), (a, b), json)
-            raise typer.Exit(1 if is_different else 0)
+            raise typer.Exit(_exit_status(is_different, sides))
         comparison = Comparison((a, b), CommandDiff(*sides), (selections[0], selections[1]))
         renderer = _make_renderer(comparison, stat, json)
         writers = {
@@ -117,8 +117,13 @@ def diff(
             writer.rename_into_place()
             if not json:
                 print_line(_patch_summary(writer))
-        is_different = renderer.different
-    raise typer.Exit(1 if is_different else 0)
+        status = _exit_status(renderer.different, sides)
+    raise typer.Exit(status)
+
+
+def _exit_status(is_different: bool, sides: list[Side]) -> int:
+    """1 for a difference or damage: of damaged files equality is not certain."""
+    return 1 if is_different or any(side.is_damaged for side in sides) else 0
 
 
 def _compare_by_keys(

@@ -9,6 +9,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
+from aofdoctor.aof.recovery.in_flight import is_in_flight
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, terminal_width, warn
 from aofdoctor.cli.options import open_path
@@ -122,6 +123,7 @@ def _write(aof: AOF, items: Iterable[entries.LogItem], format: OutputFormat) -> 
     writer = _make_writer(aof, format)
     write_key = writer.write_key if isinstance(writer, record_lines.LineWriter) else base_keys.write_key_json
     out, has_damage = sys.stdout.buffer, False
+    sources = {part.name: part.source for part in aof.parts}
     sys.stdout.flush()
     for item in items:
         if isinstance(item, entries.LogEntry):
@@ -129,8 +131,8 @@ def _write(aof: AOF, items: Iterable[entries.LogItem], format: OutputFormat) -> 
         elif isinstance(item, BaseKey):
             write_key(item, out)
         else:
-            has_damage = True
             damage = item.damage
+            has_damage |= not is_in_flight(sources.get(item.part), damage)
             warn(
                 f"damage at {text.display_path(item.part)}@{damage.span.start}: {DAMAGE_MEANINGS[damage.kind]}, "
                 f"{text.format_size(damage.span.size)}"

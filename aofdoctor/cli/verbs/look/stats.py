@@ -24,7 +24,8 @@ Examples:
   aofdoctor stats /var/lib/redis --no-keys --json | jq .by_command
 
 \b
-Exit status: 0 done; 2 usage; 3 could not read; 130 interrupted.  Damage does not change it: check tells of that."""
+Exit status: 0 done; 1 damage was found, or a part is missing (check names it); 2 usage; 3 could not read;
+130 interrupted."""
 
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -78,6 +79,8 @@ def stats(
             print_json(stats_to_json(collected, stats_options, rows or None))
         else:
             StatsRenderer(collected, stats_options, rows, make_painter()).render()
+        has_damage = collected.damages > 0 or any(not part.exists for part in aof.parts)
+    raise typer.Exit(1 if has_damage else 0)
 
 
 def _parse_delimiter(value: str) -> bytes:

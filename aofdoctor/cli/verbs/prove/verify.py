@@ -21,8 +21,8 @@ Examples:
   aofdoctor verify fixed.aof --with /opt/redis-7.2/bin/redis-server --json
 
 \b
-Exit status: 0 loaded whole; 1 no server at hand would load it whole, or commands failed at replay; 2 usage;
-3 could not: no server, or a command that is not replayed; 130 interrupted."""
+Exit status: 0 loaded whole; 1 no server at hand would load it whole, commands failed at replay, or the keys are
+not those of the RDB; 2 usage; 3 could not: no server, or a command that is not replayed; 130 interrupted."""
 
 
 def _require_positive(value: float | None) -> float | None:
@@ -85,8 +85,8 @@ def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> No
                 "errors": result.errors,
                 "failed_commands": result.failed_commands,
                 "expired": result.expired,
-                "expected": result.expected,
-                "missing_keys": result.missing_keys,
+                "expected": result.expected.total if result.expected else None,
+                "difference": result.difference or None,
             }
         )
         return
@@ -99,10 +99,10 @@ def _print_result(path: str, result: LoadResult | LoadFailure, json: bool) -> No
     for database, keys in result.keys.items():
         print_line(f"  db{database}: {text.format_count(keys, 'key')}, {result.expires[database]:,} with a TTL")
     if result.expired:
-        print_line(f"  {text.format_count(result.expired, 'key')} had expired and were not kept")
-    if result.missing_keys and result.expected is not None:
-        held = text.format_count(sum(result.expected.values()), "key")
-        print_line(f"the files hold {held}, and the server has not loaded all of them into their databases")
+        verb = "was" if result.expired == 1 else "were"
+        print_line(f"  {text.format_count(result.expired, 'more key')} {verb} past the expiry, and deleted at load")
+    if result.difference:
+        print_line(f"the keys differ: {result.difference}")
     if result.failed_commands:
         failed = text.format_count(result.failed_commands, "command")
         print_line(f"{failed} failed at replay: their writes are missing")

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from aofdoctor import text
 from aofdoctor.cli import options
-from aofdoctor.cli.console import print_json, print_line, progress_bar
+from aofdoctor.cli.console import progress_bar
 from aofdoctor.cli.edit_runner import edit_json, run_edit
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
@@ -13,7 +14,7 @@ from aofdoctor.cli.views.edit_text import WRITE_HINT
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.repair import plan_from_recipe
 from aofdoctor.edit.recipes import make_edit
-from aofdoctor.errors import RefusedEdit
+from aofdoctor.errors import NothingToDo
 
 EPILOG = """\b
 Examples:
@@ -23,8 +24,8 @@ Examples:
   aofdoctor repair appendonly.aof -o fixed.aof --json
 
 \b
-Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (a damaged RDB or manifest is
-refused without --salvage); 130 interrupted."""
+Exit status: 0 planned, done, or nothing to repair; 2 usage; 3 could not (nothing can be read, or a damaged RDB
+or manifest without --salvage); 130 interrupted."""
 
 
 @with_output_options
@@ -70,15 +71,10 @@ def repair(
         if plan.changes_output:
             run_edit(plan, output_options, f"{WRITE_HINT}; what goes is kept in OUT.lost")
         else:
-            _report_no_damage(plan, output_options)
+            raise NothingToDo(_no_damage_text(plan), "", edit_json(plan, None))
 
 
-def _report_no_damage(plan: Plan, output_options: OutputOptions) -> None:
-    if output_options.writes or output_options.plan:
-        raise RefusedEdit("no damage stands in it: there is nothing to repair, and nothing was written")
-    if output_options.json:
-        print_json(edit_json(plan, None))
-        return
-    print_line("no damage stands in it: there is nothing to repair")
-    for note in plan.notes:
-        print_line(f"  but {note}")
+def _no_damage_text(plan: Plan) -> str:
+    """That nothing was repaired, and the notes of the plan about what remains."""
+    found = f"no damage found in {text.display_path(plan.aof.path)}: nothing to repair, nothing was written"
+    return "\n  but ".join((found, *plan.notes))

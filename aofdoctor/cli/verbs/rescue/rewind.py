@@ -19,7 +19,7 @@ Examples:
   aofdoctor rewind appendonly.aof --before 2405 -o before.aof
 
 \b
-Exit status: 0 planned or done; 2 usage, or nothing is past that moment; 3 could not; 130 interrupted."""
+Exit status: 0 planned, done, or nothing is past that moment; 2 usage; 3 could not; 130 interrupted."""
 
 
 @with_output_options

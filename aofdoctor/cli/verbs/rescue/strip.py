@@ -29,7 +29,7 @@ from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.strip import AmbiguousFlushGroup, FlushSurvey, plan_from_recipe, plan_tail
 from aofdoctor.edit.preconditions import require_complete_set
 from aofdoctor.edit.recipes import Recipe, make_edit
-from aofdoctor.errors import InvalidSelection, RefusedEdit
+from aofdoctor.errors import InvalidSelection, NothingToDo, RefusedEdit
 from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
 from aofdoctor.server.command_table import renamed_commands
 
@@ -45,8 +45,8 @@ Examples:
   aofdoctor strip appendonly.aof --rename xflush=FLUSHALL -o out.aof
 
 \b
-Exit status: 0 planned or done; 2 usage, or several flushes and none chosen; 3 could not, or there is nothing
-to strip; 130 interrupted."""
+Exit status: 0 planned, done, or nothing to strip; 2 usage, or several flushes and none chosen; 3 could not;
+130 interrupted."""
 
 
 @options.with_selection_options
@@ -139,7 +139,7 @@ def _plan(aof: AOF, recipe: Recipe, writes: bool, json: bool) -> Plan:
 
 def _require_changes(plan: Plan) -> None:
     if not plan.has_changes:
-        raise RefusedEdit("nothing is selected: there is nothing to strip, and nothing was written")
+        raise NothingToDo("no command is selected: nothing to strip, nothing was written", "", edit_json(plan, None))
 
 
 def _list_groups(aof: AOF, flush_survey: FlushSurvey, json: bool) -> None:
