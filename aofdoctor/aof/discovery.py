@@ -21,6 +21,7 @@ from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, find_leading_rdb
 from aofdoctor.aof.recovery.resync import find_record
+from aofdoctor.aof.special_files import require_finite_file, require_finite_stream
 from aofdoctor.errors import AmbiguousRequest, NotAnAof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.recovery.lost_head import lost_head
@@ -41,11 +42,13 @@ _TEXT_MODE = re.compile(rb"\*[0-9]{1,9}\r{0,2}\n\$[0-9]{1,2}\r{0,2}\n([A-Za-z]{1
 def open_aof(path: str, known_names: Container[bytes]) -> AOF:
     """Open the AOF at `path`, or standard input for `-`; only commands in `known_names` prove a damaged file an AOF."""
     if path == "-":
+        require_finite_stream(sys.stdin.fileno())
         return _open_pipe(sys.stdin.buffer, known_names)
     file_path = Path(path)
     status = os.stat(path)  # an empty path is nothing, not the directory that we are in
     if stat.S_ISDIR(status.st_mode):
         return _open_directory(path, file_path, known_names)
+    require_finite_file(path, status)
     if not stat.S_ISREG(status.st_mode):
         return _open_pipe(open(file_path, "rb", buffering=0), known_names, path)
     source = FileSource(file_path)

@@ -67,7 +67,7 @@ def _script_flushes(report: Report) -> Iterator[Finding]:
             "at every load"
         )
         hint = (
-            f"aofdoctor show {shell_path(report)} {text.shell_quote(place)}; "
+            f"aofdoctor show {shell_path(report)} {text.shell_position(place)}; "
             "strip --from and --to that place leaves it out"
         )
         yield Finding("flush-in-script", Severity.DANGER, message, script_flush.part, *script_flush.span, hint=hint)

@@ -24,7 +24,7 @@ def _renamed_flushes(report: Report) -> Iterator[Finding]:
         detail = "If so, it removed every key before it; a server without that rename-command refuses the file."
         path, name = shell_path(report), unknown.name.decode("ascii", "replace")
         hint = ""
-        if text.shell_quote(name) == name and "=" not in name and "\ufffd" not in name:
+        if text.shell_word(name) == name and "=" not in name and "\ufffd" not in name:
             hint = f"aofdoctor strip {path} --rename {name}=FLUSHALL plans to remove it as a flush"
         yield Finding("renamed-flush", Severity.WARNING, message, part, *span, detail=detail, hint=hint)
 
