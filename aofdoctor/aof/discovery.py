@@ -14,14 +14,21 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
-from aofdoctor.aof.foreign_files import HEAD_SIZE, ForeignFile, has_only_comments, recognise_archive, recognise_text
+from aofdoctor.aof.foreign_files import (
+    HEAD_SIZE,
+    ForeignFile,
+    has_only_comments,
+    recognise_archive,
+    recognise_text,
+    require_finite_file,
+    require_finite_stream,
+)
 from aofdoctor.aof.generations import PART_NAME
 from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget, find_leading_rdb
 from aofdoctor.aof.recovery.resync import find_record
-from aofdoctor.aof.special_files import require_finite_file, require_finite_stream
 from aofdoctor.errors import AmbiguousRequest, NotAnAof
 from aofdoctor.rdb.preamble import is_rdb
 from aofdoctor.rdb.recovery.lost_head import lost_head

@@ -19,7 +19,7 @@ from aofdoctor.edit.output.durable import (
     scratch_directory,
     write_durably,
 )
-from aofdoctor.edit.output.fingerprint import fingerprint_fd
+from aofdoctor.edit.output.fingerprint import fingerprint_source
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
 from aofdoctor.edit.output.receipt import (
     OutputVerifier,
@@ -122,7 +122,7 @@ def write_edit(
     ownership = Ownership(output, receipt.warnings)
     with scratch_directory(output) as folder:
         files = [AOF.require_file(part) for part in edit.aof.existing_parts]
-        sources = [fingerprint_fd(file.fd, Path(file.path), full_hash).as_json() for file in files]
+        sources = [fingerprint_source(file, full_hash).as_json() for file in files]
         job = OutputJob(folder / ("set" if edit.writes_directory else "aof"), ownership, on_progress,
                         may_link=exchange_with is not None)  # fmt: skip
         finished = [(job.path, output), *_write_output(edit, job, receipt, folder)]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.log.patterns.match_limit import RecordLimit, limited_matching
 from aofdoctor.log.position import Position
-from aofdoctor.log.match_limit import RecordLimit, limited_matching
 from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import KeyPreviews
 from aofdoctor.rdb.compressed.source import DecompressedSource, decompressed

@@ -16,7 +16,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.glob import glob_to_regex
-from aofdoctor.log.match_limit import RecordLimit, limited_matching
+from aofdoctor.log.patterns.match_limit import RecordLimit, limited_matching
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import CommandSpec, CommandTable, command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker

@@ -23,6 +23,7 @@ from aofdoctor.edit.conversion.rdb_base import ConversionRequest
 from aofdoctor.edit.edit import EncodeKey
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob, output_part
 from aofdoctor.edit.output.receipt import Receipt
+from aofdoctor.edit.output.verify_copy import open_written
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.server.command_table import command_table
@@ -221,7 +222,7 @@ class Conversion:
         for new in self.files:
             part_path = output_part(path, new.name)
             new.check(part_path)
-            written = FileSource(part_path)
+            written = open_written(part_path)
             try:
                 commands += _count_commands(written, new.head_size, self.aof.path)
                 if new.head_size and (self.request.base or self.request.shift_ms or self.resolved_rdbs):

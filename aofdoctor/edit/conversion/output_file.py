@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from aofdoctor.edit.output.durable import copy_span, write_all
 from aofdoctor.edit.output.job import OutputJob
-from aofdoctor.edit.output.verify_copy import require_same_bytes, require_size
+from aofdoctor.edit.output.verify_copy import open_written, require_same_bytes, require_size
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.source import FileSource, pread
@@ -64,7 +64,7 @@ class OutputFile:
 
     def check(self, path: Path) -> None:
         """Raise RefusedEdit unless the file at `path` has exactly the bytes that `write` wrote."""
-        written, at = FileSource(path), 0
+        written, at = open_written(path), 0
         try:
             for run in self.written_runs:
                 if run.copied:

@@ -17,7 +17,7 @@ from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.drops import DropFactory, remaining_spans
 from aofdoctor.edit.output.durable import batch_small_spans, copy_span, write_all
 from aofdoctor.edit.output.job import NewManifest, OutputJob, output_part
-from aofdoctor.edit.output.verify_copy import count_commands, require_same_bytes, require_size
+from aofdoctor.edit.output.verify_copy import count_commands, open_written, require_same_bytes, require_size
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -62,7 +62,7 @@ class KeptBytes:
         commands = 0
         for index, spans in self._remaining_spans(self._part_indexes()):
             part = self.aof.parts[index]
-            written = FileSource(output_part(output, part.name))
+            written = open_written(output_part(output, part.name))
             try:
                 end = require_same_bytes(_editable_source(part), _require_readable(part, spans), written)
                 require_size(written, end)

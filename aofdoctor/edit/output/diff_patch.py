@@ -22,13 +22,14 @@ from aofdoctor.edit.output.durable import (
     scratch_directory,
     write_all,
 )
+from aofdoctor.edit.output.verify_copy import open_written
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.source import FileSource, pread
+from aofdoctor.source import pread
 from aofdoctor.span import Span
 from aofdoctor.text import display_path
 
@@ -125,7 +126,7 @@ class DiffPatch:
 
     def _check(self) -> None:
         """Raise RefusedEdit unless the patch file reads back as whole commands, with no open transaction."""
-        source, tracker, size = FileSource(self._temp), ContextTracker(), 0
+        source, tracker, size = open_written(self._temp), ContextTracker(), 0
         try:
             for tile in read_tiles(source, command_table().names):
                 if not isinstance(tile, RecordBatch):

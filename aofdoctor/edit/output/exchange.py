@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.edit.output.durable import sync_directory, timestamped_path
 from aofdoctor.edit.output.fingerprint import has_same_content, is_same_file
-from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite, require_not_open
+from aofdoctor.edit.output.in_use import exclusive_fds, require_no_rewrite, require_not_open
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import RefusedEdit, SourceChanged
 
@@ -147,9 +146,9 @@ def _swap_exclusively(
 
     The old files must be as they were when they were read.
     """
-    with ExitStack() as stack:
+    with exclusive_fds([one.path for one in snapshots], force) as held:
         for one in snapshots:
-            now = os.fstat(stack.enter_context(exclusive_fd(one.path, force)))
+            now = os.fstat(held[one.path])
             if not (is_same_file(one.status, now) and has_same_content(one.status, now)):
                 raise SourceChanged(
                     f"{text.display_path(str(one.path))} is not what it was when it was read", "run it again"

@@ -10,8 +10,8 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -72,6 +72,24 @@ def require_not_open(path: Path) -> None:
         raise RefusedEdit(
             f"{text.display_path(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT
         )
+
+
+@contextmanager
+def exclusive_fds(paths: Iterable[Path], force: bool) -> Iterator[dict[Path, int]]:
+    """Descriptors of several files, each as from `exclusive_fd`; names of the same file share one.
+
+    A second descriptor of a file would wait for the lease of the first.
+    """
+    with ExitStack() as stack:
+        by_identity: dict[tuple[int, int], int] = {}
+        held: dict[Path, int] = {}
+        status_by_path = {path: os.stat(path) for path in paths}
+        for path, status in status_by_path.items():
+            identity = (status.st_dev, status.st_ino)
+            if identity not in by_identity:
+                by_identity[identity] = stack.enter_context(exclusive_fd(path, force))
+            held[path] = by_identity[identity]
+        yield held
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.edit.output.durable import create_file, rename_directory_into_place, rename_file_into_place
-from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_fd
+from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_source
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 
@@ -116,10 +116,7 @@ def outputs_json(made: Path, output: Path, full_hash: bool) -> list[dict[str, An
 def exchange_json(aof: AOF, receipt: Receipt, exchange_with: Path, full_hash: bool) -> dict[str, Any]:
     """The receipt's fields about an exchange: the name that the output will have, and where the old bytes are kept."""
     manifest = aof.manifest_path
-    prints = [
-        fingerprint_fd(AOF.require_file(part).fd, Path(AOF.require_file(part).path), full_hash)
-        for part in aof.existing_parts
-    ]
+    prints = [fingerprint_source(AOF.require_file(part), full_hash) for part in aof.existing_parts]
     prints += [fingerprint(manifest, manifest, full_hash)] if manifest and manifest.exists() else []
     return {
         "kind": "exchange", "exchanged_with": str(exchange_with), "source": [one.as_json() for one in prints],

@@ -24,7 +24,7 @@ from aofdoctor.cli.edit_runner import confirm, edit_json, run_edit
 from aofdoctor.cli.options import NO_SELECTION, open_path, parse_renames
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.views.edit_text import overwrite_lines, short_path
-from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites
+from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites, undo_command
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.strip import AmbiguousFlushGroup, FlushSurvey, plan_from_recipe, plan_tail
 from aofdoctor.edit.preconditions import require_complete_set
@@ -206,7 +206,7 @@ def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, j
         result_text = f"{flushes} overwritten, {text.format_size(size)} changed, on disk and read back"
         lines = [
             "", make_painter()(f"done: {result_text}", "good"), f"receipt: {text.display_path(short_path(receipt))}",
-            f"         aofdoctor undo {text.shell_quote(short_path(receipt))} takes it back", _next_step(plan.aof),
+            f"         {undo_command(receipt, overwrites, short_path)} takes it back", _next_step(plan.aof),
         ]  # fmt: skip
         _print_lines(lines, json)
         sys.stdout.flush()
