@@ -4,10 +4,12 @@ Importing this module imports no verb.  `build_app` imports the verb that the co
 only what that verb needs; the help imports all of them.
 """
 
+import functools
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
 
@@ -44,8 +46,24 @@ def build_app(args: list[str]) -> typer.Typer:
     )
     for verb in _verbs_to_import(args):
         module = importlib.import_module(f"aofdoctor.cli.verbs.{VERBS[verb]}.{verb}")
-        app.command(verb, epilog=module.EPILOG)(getattr(module, _FUNCTION_NAMES.get(verb, verb)))
+        function = getattr(module, _FUNCTION_NAMES.get(verb, verb))
+        app.command(verb, epilog=module.EPILOG)(_with_notes_of_interrupts(function))
     return app
+
+
+def _with_notes_of_interrupts(verb: Callable[..., None]) -> Callable[..., None]:
+    """Make a verb print the notes of a KeyboardInterrupt, which typer turns into an exit status."""
+
+    @functools.wraps(verb)
+    def run_verb(*args: object, **options: object) -> None:
+        try:
+            verb(*args, **options)
+        except KeyboardInterrupt as interrupt:
+            if notes := _notes(interrupt):
+                warn(display_path(notes))
+            raise
+
+    return run_verb
 
 
 def _verbs_to_import(args: list[str]) -> list[str]:

@@ -79,7 +79,8 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
         proof_json = {"proven": proof_lines[0]} if proof_lines else {}
-        print_json(edit_json(edit, destination, receipt.path) | backup_json | proof_json)
+        warnings_json = {"warnings": receipt.warnings}
+        print_json(edit_json(edit, destination, receipt.path) | backup_json | proof_json | warnings_json)
         return
     if edit.is_counted_by_writing:
         _print_summary(edit, output_options)

@@ -19,9 +19,9 @@ from aofdoctor.edit.output.durable import (
     create_file,
     rename_file_into_place,
     require_free_name,
-    scratch_directory,
     write_all,
 )
+from aofdoctor.edit.output.interrupted import clean_up, scratch_directory
 from aofdoctor.edit.output.verify_copy import open_written
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import encode_commands
@@ -45,6 +45,7 @@ class DiffPatch:
     """
 
     def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
+        clean_up(path)
         require_free_name(path)
         self.path, self.selection = path, selection
         self.commands = self.size = self.omitted_units = 0

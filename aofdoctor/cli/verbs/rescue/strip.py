@@ -179,17 +179,12 @@ def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: b
         f"Overwrite {text.format_count(count, 'flush', 'flushes')} ({text.format_size(size)}) in {names}?",
         output_options.yes,
     )
-    try:
-        receipt = overwrite(
-            overwrites,
-            output_options.force_in_use,
-            trust_tail,
-            Path(os.path.abspath(receipt_path)) if receipt_path else None,
-        )
-    except KeyboardInterrupt as problem:  # The program ends without a message, so the notes are printed here.
-        for note in getattr(problem, "__notes__", ()):
-            warn(text.display_path(note))
-        raise
+    receipt = overwrite(
+        overwrites,
+        output_options.force_in_use,
+        trust_tail,
+        Path(os.path.abspath(receipt_path)) if receipt_path else None,
+    )
     _print_result(plan, overwrites, receipt, output_options.json)
 
 

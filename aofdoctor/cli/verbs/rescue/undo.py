@@ -9,7 +9,7 @@ from aofdoctor import text
 from aofdoctor.cli import options
 from aofdoctor.cli.console import make_painter, print_json, print_line
 from aofdoctor.cli.views.edit_text import short_path
-from aofdoctor.edit.output.undo import undo as take_back
+from aofdoctor.edit.output.undoing.undo import undo as take_back
 
 EPILOG = """\b
 Examples:

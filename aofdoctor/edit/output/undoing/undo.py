@@ -24,7 +24,7 @@ from aofdoctor.edit.output.fingerprint import (
 )
 from aofdoctor.edit.output.in_use import exclusive_fds
 from aofdoctor.edit.output.overwrite import write_and_verify
-from aofdoctor.edit.output.receipt_reading import (
+from aofdoctor.edit.output.undoing.receipt_reading import (
     InvalidReceipt,
     RecordedExchange,
     RecordedFile,
