@@ -133,11 +133,20 @@ def run(args: list[str]) -> int:
     except OSError as problem:
         file = problem.filename if isinstance(problem.filename, (str, bytes)) else ""
         where = f"{os.fsdecode(file)}: " if file else ""
+        _discard_unwritten_output()
         return _print_failure(f"{where}{problem.strerror or problem}", _notes(problem), 3)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as problem:
         return _show_usage_error(problem)
+
+
+def _discard_unwritten_output() -> None:
+    """Discard what standard output does not take: Python would try it again at exit, and change the exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_stdout()
 
 
 def _notes(problem: BaseException) -> str:

@@ -10,7 +10,14 @@ import typer
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.check.sandbox_load import LoadFailure, load_in_sandbox
-from aofdoctor.cli.console import bytes_to_json, make_painter, print_json, print_line, progress_bar
+from aofdoctor.cli.console import (
+    bytes_to_json,
+    make_painter,
+    outcome_on_failed_output,
+    print_json,
+    print_line,
+    progress_bar,
+)
 from aofdoctor.cli.options import open_path
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.views.edit_text import exchange_result_lines, short_path, view_of
@@ -29,7 +36,8 @@ def run_edit(
     `write_hint` is printed if nothing is written; without it the hint of this kind of edit is.
     """
     if not edit.is_counted_by_writing:
-        _print_summary(edit, output_options)
+        with outcome_on_failed_output("nothing was written yet"):
+            _print_summary(edit, output_options)
     if output_options.writes:
         _write_and_report(edit, output_options)
         return
@@ -39,12 +47,14 @@ def run_edit(
     if output_options.plan:
         save_plan(edit, Path(output_options.plan))
         write_hint = f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
-    if output_options.json:
-        print_json(edit_json(edit, None))
-        return
-    if edit.is_counted_by_writing:
-        _print_summary(edit, output_options)
-    print_line(f"  nothing was written: {write_hint or view_of(edit).write_hint(edit)}")
+    plan_text = f"only the plan {text.display_path(output_options.plan)} was written" if output_options.plan else ""
+    with outcome_on_failed_output(plan_text or "nothing was written"):
+        if output_options.json:
+            print_json(edit_json(edit, None))
+            return
+        if edit.is_counted_by_writing:
+            _print_summary(edit, output_options)
+        print_line(f"  nothing was written: {write_hint or view_of(edit).write_hint(edit)}")
 
 
 def edit_json(edit: Edit, output: str | None, receipt: Path | None = None) -> dict[str, Any]:
@@ -76,6 +86,14 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     destination = str(exchange_path(edit.aof)) if output_options.in_place else str(output_options.output)
     proof_lines: list[str] = []
     receipt = _write_output(edit, output_options, _load_tester(proof_lines) if output_options.prove else None)
+    done = f"the edit is done: {text.display_path(destination)}, receipt {text.display_path(str(receipt.path))}"
+    with outcome_on_failed_output(done):
+        _print_result(edit, output_options, receipt, destination, proof_lines)
+
+
+def _print_result(
+    edit: Edit, output_options: OutputOptions, receipt: Receipt, destination: str, proof_lines: list[str]
+) -> None:
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
         proof_json = {"proven": proof_lines[0]} if proof_lines else {}

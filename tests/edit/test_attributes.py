@@ -21,6 +21,7 @@ def acl(*entries: tuple[int, int, int]) -> bytes:
 
 # Owner rw, user 4242 r, group nothing, mask r, others nothing.
 GRANTS = acl((1, 6, ANYONE), (2, 4, 4242), (4, 0, ANYONE), (16, 4, ANYONE), (32, 0, ANYONE))
+DIRECTORY_GRANTS = acl((1, 7, ANYONE), (2, 5, 4242), (4, 0, ANYONE), (16, 5, ANYONE), (32, 0, ANYONE))
 WIDE = acl((1, 7, ANYONE), (2, 7, 4343), (4, 7, ANYONE), (16, 7, ANYONE), (32, 7, ANYONE))
 
 
@@ -38,7 +39,7 @@ def _needs_attributes(tmp_path: Path) -> None:
 def make_source(folder: Path, kind: str) -> Path:
     if kind == "set":
         path = make_small_set(folder, {"base": SET, "one": SET + FLUSH + SET[:9]})
-        os.setxattr(path, ACL, GRANTS)
+        os.setxattr(path, ACL, DIRECTORY_GRANTS)
     else:
         path = folder / "a.aof"
         path.write_bytes(SET + FLUSH + SET[:9])

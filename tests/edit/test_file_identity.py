@@ -36,15 +36,15 @@ def test_a_part_with_two_names_is_edited_and_undone_without_a_wait(words: list[s
     assert {path.name: path.read_bytes() for path in folder.iterdir() if "receipt" not in path.name} == before
 
 
-def fail_reads(monkeypatch: pytest.MonkeyPatch, belongs: str, failing: list[str]) -> None:
-    """Make the next pread of a file with a path that contains `belongs` fail, for each entry of `failing`."""
-    real = os.pread
+def fail_reads(monkeypatch: pytest.MonkeyPatch, ends: tuple[str, ...], after: int = 0) -> None:
+    """Make every pread of a file with such a path fail, after this number of them."""
+    real, left = os.pread, [after]
 
     def pread(fd: int, size: int, offset: int) -> bytes:
-        path = os.readlink(f"/proc/self/fd/{fd}")
-        if belongs in path and failing:
-            failing.pop()
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if os.readlink(f"/proc/self/fd/{fd}").endswith(ends):
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(fd, size, offset)
 
     monkeypatch.setattr(os, "pread", pread)
@@ -59,7 +59,7 @@ def test_a_read_error_of_a_written_file_fails_the_edit(
     path = tmp_path / "a.aof"
     path.write_bytes(SET * 4)
     with monkeypatch.context() as patch:
-        fail_reads(patch, ".tmp/", ["once"])
+        fail_reads(patch, (".tmp/aof",))
         result = aofdoctor(verb[0], path, *verb[1:], "-o", tmp_path / "out")
     assert result.status == 3 and "Input/output error" in result.err and list(tmp_path.iterdir()) == [path]
 
@@ -70,7 +70,7 @@ def test_a_read_error_of_evidence_is_recorded_and_undo_still_works(
     path, data = tmp_path / "a.aof", SET + b"junk" + SET * 4
     path.write_bytes(data)
     with monkeypatch.context() as patch:
-        fail_reads(patch, "a.aof", ["once"] * 4)  # Both ends, for the header and for the exchange.
+        fail_reads(patch, ("/a.aof",))
         done = aofdoctor("repair", path, "--salvage", "--in-place", "-y", "--json")
     assert done.status == 0, done.err
     receipt = json.loads(Path(done.json["receipt"]).read_bytes())
@@ -85,7 +85,7 @@ def test_a_read_error_while_a_file_is_undone_changes_nothing(tmp_path: Path, mon
     edited = path.read_bytes()
     for number in range(2):
         with monkeypatch.context() as patch:
-            fail_reads(patch, "a.aof", ["once"] * (number + 1))
+            fail_reads(patch, ("/a.aof",), after=number)
             result = aofdoctor("undo", receipt)
         assert result.status == 3 and "Input/output error" in result.err and path.read_bytes() == edited
     assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == SET + FLUSH + SET

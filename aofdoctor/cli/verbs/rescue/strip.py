@@ -1,7 +1,6 @@
 """aofdoctor strip: drop the flush that emptied the database, or other commands, in a copy or in place."""
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,8 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import (
-    discard_stdout,
     make_painter,
+    outcome_on_failed_output,
     print_error_line,
     print_json,
     print_line,
@@ -189,10 +188,10 @@ def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: b
 
 
 def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, json: bool) -> None:
-    """Print the result; if standard output cannot be written, the error names the receipt all the same."""
+    """Print the result; if standard output cannot be written, standard error names the receipt all the same."""
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
-    try:
+    with outcome_on_failed_output(f"the edit is done, receipt {text.display_path(str(receipt))}"):
         if json:
             result = edit_json(plan, str(overwrites[0].path), receipt)
             result["bytes"] |= {"after": plan.size, "dropped": 0}  # A PING of the same size replaces each flush.
@@ -204,12 +203,6 @@ def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, j
             f"         {undo_command(receipt, overwrites, short_path)} takes it back", _next_step(plan.aof),
         ]  # fmt: skip
         _print_lines(lines, json)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()
-    except OSError as problem:
-        problem.add_note(f"the edit itself is done; its receipt is {receipt}")
-        raise
 
 
 def _next_step(aof: AOF) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.cli import options
-from aofdoctor.cli.console import make_painter, print_json, print_line
+from aofdoctor.cli.console import make_painter, outcome_on_failed_output, print_json, print_line
 from aofdoctor.cli.views.edit_text import short_path
 from aofdoctor.edit.output.undoing.undo import undo as take_back
 
@@ -37,20 +37,22 @@ def undo(
     It must hold what the edit wrote, with the same bytes around it.
     """
     result = take_back(Path(receipt), [Path(file) for file in files or ()], force_in_use)
-    if json:
-        print_json(
-            {
-                "files": [str(path) for path in result.files],
-                "bytes": result.byte_count,
-                "receipt": str(result.receipt),
-                "changed": result.is_changed,
-            }
-        )
-        return
-    names = ", ".join(text.display_path(short_path(path)) for path in result.files)
-    if not result.is_changed:
-        print_line(f"nothing to undo: the old content of {names} is in place")
-    else:
-        size = text.format_size(result.byte_count)
-        print_line(make_painter()(f"taken back: {size} in {names}, on disk and read back", "good"))
-    print_line(f"the receipt is now {text.display_path(short_path(result.receipt))}")
+    done = "the edit is undone" if result.is_changed else "nothing was changed"
+    with outcome_on_failed_output(f"{done}, receipt {text.display_path(str(result.receipt))}"):
+        if json:
+            print_json(
+                {
+                    "files": [str(path) for path in result.files],
+                    "bytes": result.byte_count,
+                    "receipt": str(result.receipt),
+                    "changed": result.is_changed,
+                }
+            )
+            return
+        names = ", ".join(text.display_path(short_path(path)) for path in result.files)
+        if not result.is_changed:
+            print_line(f"nothing to undo: the old content of {names} is in place")
+        else:
+            size = text.format_size(result.byte_count)
+            print_line(make_painter()(f"taken back: {size} in {names}, on disk and read back", "good"))
+        print_line(f"the receipt is now {text.display_path(short_path(result.receipt))}")

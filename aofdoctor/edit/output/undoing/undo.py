@@ -194,13 +194,23 @@ def _swap_back(recorded: RecordedExchange, force: bool) -> None:
         _require_aof(path)
     kept = _moved(recorded.sources, recorded.aof_path, recorded.backup)
     for path, was in kept.items():
-        _require_same(path, was, fingerprint(path, path, is_evidence=not was.head_sha256))
+        kept_path = _kept_path(path, recorded)
+        _require_same(path, was, fingerprint(kept_path, path, is_evidence=not was.head_sha256))
     # Opening a held file would wait for its lease, so it is read through the descriptor.
     with exclusive_fds(recorded.outputs, force) as held:
         for path, was in recorded.outputs.items():
             _require_same(path, was, fingerprint_fd(held[path], path))
         _require_no_extra_files(recorded)
         swap_names(recorded.aof_path, recorded.backup)
+
+
+def _kept_path(path: Path, recorded: RecordedExchange) -> Path:
+    """The path of a kept file; an absolute link into the AOF's place leads to the new file until the names are back."""
+    if path.is_symlink():
+        target = Path(os.readlink(path))
+        if target.is_absolute() and target.is_relative_to(recorded.aof_path):
+            return recorded.backup / target.relative_to(recorded.aof_path)
+    return path
 
 
 def _moved(files: dict[Path, RecordedFile], place: Path, new_place: Path) -> dict[Path, RecordedFile]:
