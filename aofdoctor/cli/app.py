@@ -17,7 +17,7 @@ import typer
 
 import aofdoctor
 from aofdoctor.aof.scan import COMPILED
-from aofdoctor.cli.console import ColorMode, discard_stdout, ignore_broken_pipe, print_error_line, warn
+from aofdoctor.cli.console import ColorMode, StandardOutput, discard_stdout, ignore_broken_pipe, print_error_line, warn
 from aofdoctor.errors import AmbiguousRequest, AofdoctorError, InvalidSelection
 from aofdoctor.text import display_path
 
@@ -118,6 +118,7 @@ def _replace_closed_streams() -> None:
 
 def run(args: list[str]) -> int:
     """Run one command line and return its exit status; every error is printed here."""
+    StandardOutput.is_closed = False
     try:
         args = _move_color_option_first(args)
         status = build_app(args)(args, standalone_mode=False)

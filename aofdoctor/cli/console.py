@@ -79,12 +79,12 @@ class StandardOutput:
 
 
 @contextmanager
-def outcome_on_failed_output(outcome: str) -> Iterator[None]:
+def outcome_on_failed_output(outcome: str, is_done: bool = False) -> Iterator[None]:
     """Write the outcome of an edit to standard error if standard output cannot be written in the context.
 
-    A closed pipe is no failure of the command; any other error of standard output is raised with the outcome as a note.
+    A closed pipe is no failure of the command, and is reported if the edit `is_done`.  Any other error of standard
+    output is raised with the outcome as a note.
     """
-    StandardOutput.is_closed = False
     try:
         with ignore_broken_pipe():
             yield
@@ -94,7 +94,7 @@ def outcome_on_failed_output(outcome: str) -> Iterator[None]:
         problem.filename = "standard output"
         problem.add_note(outcome)
         raise
-    if StandardOutput.is_closed:
+    if is_done and StandardOutput.is_closed:
         warn(f"standard output is closed: {outcome}")
 
 

@@ -87,7 +87,7 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     proof_lines: list[str] = []
     receipt = _write_output(edit, output_options, _load_tester(proof_lines) if output_options.prove else None)
     done = f"the edit is done: {text.display_path(destination)}, receipt {text.display_path(str(receipt.path))}"
-    with outcome_on_failed_output(done):
+    with outcome_on_failed_output(done, is_done=True):
         _print_result(edit, output_options, receipt, destination, proof_lines)
 
 

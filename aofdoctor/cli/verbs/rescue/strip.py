@@ -172,7 +172,8 @@ def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: b
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     plan.aof.close()
-    _print_lines(overwrite_lines(plan, overwrites, make_painter()), output_options.json)
+    with outcome_on_failed_output("nothing was written yet"):
+        _print_lines(overwrite_lines(plan, overwrites, make_painter()), output_options.json)
     names = ", ".join(text.display_path(short_path(target.path)) for target in overwrites)
     confirm(
         f"Overwrite {text.format_count(count, 'flush', 'flushes')} ({text.format_size(size)}) in {names}?",
@@ -191,7 +192,7 @@ def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, j
     """Print the result; if standard output cannot be written, standard error names the receipt all the same."""
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
-    with outcome_on_failed_output(f"the edit is done, receipt {text.display_path(str(receipt))}"):
+    with outcome_on_failed_output(f"the edit is done, receipt {text.display_path(str(receipt))}", is_done=True):
         if json:
             result = edit_json(plan, str(overwrites[0].path), receipt)
             result["bytes"] |= {"after": plan.size, "dropped": 0}  # A PING of the same size replaces each flush.

@@ -38,7 +38,7 @@ def undo(
     """
     result = take_back(Path(receipt), [Path(file) for file in files or ()], force_in_use)
     done = "the edit is undone" if result.is_changed else "nothing was changed"
-    with outcome_on_failed_output(f"{done}, receipt {text.display_path(str(result.receipt))}"):
+    with outcome_on_failed_output(f"{done}, receipt {text.display_path(str(result.receipt))}", is_done=True):
         if json:
             print_json(
                 {
