@@ -8,6 +8,7 @@ about other machines.
 import errno
 import fcntl
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from aofdoctor.errors import RefusedEdit
 _SHARED_FILESYSTEMS = (
     "nfs", "cifs", "smb", "ceph", "gluster", "lustre", "9p", "fuse", "afs", "gfs", "ocfs", "virtiofs",
 )  # fmt: skip
+_OTHER_DESCRIPTORS = 512  # descriptors for all other purposes
 _REWRITE_FRESH_SECONDS = 600  # A temporary file of a rewrite that was written to more recently is in use.
 _HINT = (
     "stop the server without a save (redis-cli SHUTDOWN NOSAVE) and keep its supervisor from starting it, "
@@ -84,12 +86,27 @@ def exclusive_fds(paths: Iterable[Path], force: bool) -> Iterator[dict[Path, int
         by_identity: dict[tuple[int, int], int] = {}
         held: dict[Path, int] = {}
         status_by_path = {path: os.stat(path) for path in paths}
+        _allow_descriptors(len(status_by_path))
         for path, status in status_by_path.items():
             identity = (status.st_dev, status.st_ino)
             if identity not in by_identity:
                 by_identity[identity] = stack.enter_context(exclusive_fd(path, force))
             held[path] = by_identity[identity]
         yield held
+
+
+def _allow_descriptors(count: int) -> None:
+    """Allow this process so many descriptors in addition to a usual number; raises RefusedEdit if it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise RefusedEdit(
+            f"{count:,} files are to be locked at once, and a process may have {hard:,} files open (ulimit -n)",
+            "write a copy with -o, or run aofdoctor with a higher limit",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @contextmanager
