@@ -207,17 +207,17 @@ class _TileReader:
     def _known_damage(self) -> Damage:
         """Return the damage at `at`, from a reader of the same file that has found it before, or find it."""
         offset = self.base + self.at
-        known = _damages_by_offset(self.source, self.names)
-        damage = known.get(offset)
-        block, block_end = offset // BLOCK_SIZE, (offset // BLOCK_SIZE + 1) * BLOCK_SIZE
+        block = offset // BLOCK_SIZE
         self.block_damages = self.block_damages + 1 if block == self.block else 1
         self.block = block
+        is_crowded = self.block_damages > (FIRST_BLOCK_DAMAGES_MAX if block == 0 else BLOCK_DAMAGES_MAX)
+        known = _known_damages(self.source, self.names)
+        damage = known.get((offset, is_crowded))
         if damage is None:
-            is_crowded = self.block_damages > (FIRST_BLOCK_DAMAGES_MAX if block == 0 else BLOCK_DAMAGES_MAX)
-            crowded_end = block_end if is_crowded else None
+            crowded_end = (block + 1) * BLOCK_SIZE if is_crowded else None
             damage = damage_at(self.source, offset, self.names.ids, self.rdb_budget, crowded_end)
             if len(known) < _KNOWN_DAMAGES_MAX:
-                known[offset] = damage
+                known[offset, is_crowded] = damage
         return damage
 
     # -- unreadable sectors --
@@ -261,18 +261,19 @@ class _TileReader:
             self.base, self.at, self.fill = offset, 0, 0
 
 
-_damages: "WeakKeyDictionary[FileSource, tuple[CommandNames, dict[int, Damage]]]" = WeakKeyDictionary()
+_KnownDamages = dict[tuple[int, bool], Damage]  # by (offset, whether only a run of records ends it)
+_damages_by_file: "WeakKeyDictionary[FileSource, tuple[CommandNames, _KnownDamages]]" = WeakKeyDictionary()
 
 
-def _damages_by_offset(source: "Source | _SharedSource", names: CommandNames) -> dict[int, Damage]:
-    """The damages of a file that a reader has found, by offset; they are found again in every pass over the file.
+def _known_damages(source: "Source | _SharedSource", names: CommandNames) -> _KnownDamages:
+    """The damages of a file that a reader has found; every pass over the file finds the same.
 
     Empty for a pipe, and for a file with unreadable bytes, which may become readable.
     """
     if not isinstance(source, FileSource) or source.unreadable:
         return {}
-    known_names, damages = _damages.get(source, (None, {}))
+    known_names, damages = _damages_by_file.get(source, (None, _KnownDamages()))
     if known_names is not names:
         damages = {}
-        _damages[source] = (names, damages)
+        _damages_by_file[source] = (names, damages)
     return damages

@@ -39,6 +39,7 @@ _LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
 _LOOSE_ARGS_MAX = 1 << 10
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _RUN_RECORDS = 8  # complete records that make a run
+_CROWDED_NOTE = f"much damage is near it: it ends at the next run of {_RUN_RECORDS} commands"
 _VALUE_MAX = 1 << 20  # bytes of records up to which they can be the content of a value
 _VALUE_READ_SIZE = 1 << 16
 _NO_NAMES = ScanNames([])
@@ -75,6 +76,7 @@ def damage_at(
         resume = find_record(source, crowded_end, known_names, run=torn) if resume is None else resume
         end = _source_end(window, diagnosis.end) if resume is None else resume
         kind, note = _classify(window, offset, diagnosis, end, to_eof=resume is None)
+        note = f"{note}; {_CROWDED_NOTE}" if note else _CROWDED_NOTE
         return Damage(Span(offset, end), kind, note, end_is_guess=resume is not None)
     resume = _end_despite_one_bad_byte(window, offset) if diagnosis.end > offset else None
     if resume is None:

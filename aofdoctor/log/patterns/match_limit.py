@@ -17,8 +17,18 @@ SECONDS_MAX = 2.0  # processor time for one record
 _TICKS = 4  # in SECONDS_MAX
 
 
+class MatchTimeout(InvalidSelection):
+    """A pattern of --grep takes too long on one record; `place` says where the record is."""
+
+    def __init__(self, place: str = "") -> None:
+        super().__init__(
+            f"--grep needs more than {SECONDS_MAX:g} seconds for one record{place}, and was stopped",
+            "avoid repetition inside repetition, as in (a+)+: a+ finds the same",
+        )
+
+
 class RecordLimit:
-    """Counts records, and raises InvalidSelection if a search takes too long on one of them."""
+    """Counts records, and raises MatchTimeout if a search takes too long on one of them."""
 
     def __init__(self) -> None:
         self.records = 0
@@ -26,14 +36,11 @@ class RecordLimit:
         self._ticks = 0
 
     def tick(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal of the timer: raise InvalidSelection if the record is the same as _TICKS ticks before."""
+        """Handle a signal of the timer: raise MatchTimeout if the record is the same as _TICKS ticks before."""
         self._ticks = self._ticks + 1 if self.records == self._last_records else 0
         self._last_records = self.records
         if self._ticks >= _TICKS:
-            raise InvalidSelection(
-                f"--grep needs more than {SECONDS_MAX:g} seconds for one record, and was stopped",
-                "avoid repetition inside repetition, as in (a+)+: a+ finds the same",
-            )
+            raise MatchTimeout
 
 
 @contextmanager
