@@ -29,7 +29,7 @@ from aofdoctor.span import Span
 
 WINDOW = 1 << 20  # bytes; a larger window does not fit the second-level cache
 BATCH_RECORDS = 1 << 14  # the maximum number of records in a batch
-# In each block of a file so many damages are told apart; in the rest of the block only a run of records ends a damage.
+# The number of separate damages in a block of a file; in the rest of the block only a run of records ends a damage.
 # Without that, a file with damage in every command would take minutes.
 BLOCK_SIZE, BLOCK_DAMAGES_MAX, FIRST_BLOCK_DAMAGES_MAX = 1 << 16, 48, 1000
 _KNOWN_DAMAGES_MAX = 1 << 16  # Damages of one file that are remembered for the next pass.

@@ -96,7 +96,7 @@ def exclusive_fds(paths: Iterable[Path], force: bool) -> Iterator[dict[Path, int
 
 
 def _allow_descriptors(count: int) -> None:
-    """Allow this process so many descriptors in addition to a usual number; raises RefusedEdit if it may not."""
+    """Raise the limit of descriptors to `count` and a usual number; raises RefusedEdit if that is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + _OTHER_DESCRIPTORS
     if soft == resource.RLIM_INFINITY or needed <= soft:

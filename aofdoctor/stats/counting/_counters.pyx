@@ -3,7 +3,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
-
 from aofdoctor.stats.counting.constants import HASH_SEED
 
 
@@ -38,12 +37,9 @@ cdef extern from "record_counters.h" nogil:
 cdef extern from "heavy_hitters.h" nogil:
     uint64_t hitters_seed
     enum:
-        HITTERS_SETS
-        HITTERS_WAYS
-        HITTERS_KEY_BYTES_KEPT
-        HITTERS_KEY_BYTES_COMPARED
-        HITTERS_NAMES_SLOTS
-        HITTERS_NAME_BYTES_KEPT
+        HITTERS_SETS, HITTERS_WAYS
+        HITTERS_KEY_BYTES_KEPT, HITTERS_KEY_BYTES_COMPARED
+        HITTERS_NAMES_SLOTS, HITTERS_NAME_BYTES_KEPT
     ctypedef struct hitters_name:
         int64_t commands, bytes, extra
         uint32_t size, used
@@ -207,8 +203,6 @@ cdef class RecordCounters:
 
 
 cdef int64_t _NO_FACTORS = 0
-
-
 hitters_seed = HASH_SEED
 
 

@@ -18,7 +18,7 @@ Examples:
   aofdoctor strip /var/lib/redis --plan plan.json    save a plan, for somebody else to read
   aofdoctor apply plan.json                          show it again, made anew
   aofdoctor apply plan.json -o rescued --prove       carry it out
-  aofdoctor apply plan.json /var/lib/redis --in-place    in place; PATH is needed if the plan is elsewhere
+  aofdoctor apply plan.json /var/lib/redis --in-place    if the plan is elsewhere
 
 \b
 Exit status: 0 shown or done; 2 usage; 3 could not: no plan, or the files are not those it was made for;

@@ -14,7 +14,7 @@ from aofdoctor.edit.output.undoing.undo import undo as take_back
 EPILOG = """\b
 Examples:
   aofdoctor undo appendonly.aof.7.incr.aof.20261122T055831Z.receipt.json
-  aofdoctor undo /backup/receipt.json /var/lib/redis/appendonly.aof    the receipt is in another directory
+  aofdoctor undo /backup/receipt.json /var/lib/redis/appendonly.aof
 
 \b
 Exit status: 0 taken back, or nothing to undo; 3 could not: not the file that was edited, or in use; 130 interrupted."""
