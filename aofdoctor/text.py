@@ -29,18 +29,34 @@ def quote(data: bytes) -> str:
 
 def display_path(path: str | bytes) -> str:
     """Format a file name for a message, with unprintable characters escaped."""
-    data = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
-    text = data.decode("utf-8", "surrogateescape")
+    try:
+        data = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
+        text = data.decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # A surrogate that stands for no byte, from JSON: no file can have this name.
+        text = str(path)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escape_text(c) for c in text)
 
 
 def shell_quote(path: str) -> str:
-    """Quote a path so that it can be pasted into a shell; unprintable characters are escaped in $'...'."""
-    if path.isprintable():
-        return shlex.quote(path)
-    shown = "".join(f"\\{c}" if c in "\\'" else c if c.isprintable() else _escape_text(c) for c in path)
+    """Quote a path for a shell, safe to print; a path that begins with `-` gets `./` before it.
+
+    Without that, commands read such a path as an option.
+    """
+    return shell_word(f"./{path}" if path.startswith("-") and path != "-" else path)
+
+
+def shell_position(position: str) -> str:
+    """Quote a position for a shell; leading dashes are left out, since any piece of a part's name identifies it."""
+    return shell_word(position.lstrip("-") or position)
+
+
+def shell_word(word: str) -> str:
+    """Quote any word for a shell, safe to print; unprintable characters are escaped in $'...'."""
+    if word.isprintable():
+        return shlex.quote(word)
+    shown = "".join(f"\\{c}" if c in "\\'" else c if c.isprintable() else _escape_text(c) for c in word)
     return f"$'{shown}'"
 
 

@@ -21,7 +21,7 @@ SUBPACKAGES = {
     "rdb": ("encoding", "compressed", "walk", "values", "recovery", "bulk", "export", "rewrite"),
     "aof": ("recovery",),
     "server": ("context", "arguments", "sandboxing"),
-    "log": ("restarts",),
+    "log": ("patterns", "restarts"),
     "check": ("neighbours", "findings"),
     "stats": ("counting",),
     "diff": ("hashing", "units", "key_table", "keys"),

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.diagnosis import Defect, diagnose_record
-from aofdoctor.aof.foreign_files import HEAD_SIZE, ForeignFile, has_only_comments, recognise_archive, recognise_text
+from aofdoctor.aof.foreign_files import (
+    HEAD_SIZE,
+    ForeignFile,
+    has_only_comments,
+    recognise_archive,
+    recognise_text,
+    require_finite_file,
+    require_finite_stream,
+)
 from aofdoctor.aof.generations import PART_NAME
 from aofdoctor.aof.manifest import looks_like_manifest, parse_manifest
 from aofdoctor.aof.model import AOF, AofPart
@@ -45,11 +53,13 @@ def open_aof(path: str, known_names: Container[bytes]) -> AOF:
     A damaged file counts as an AOF if it contains a command in `known_names` (lower case) or an RDB.
     """
     if path == "-":
+        require_finite_stream(sys.stdin.fileno())
         return _open_pipe(sys.stdin.buffer, known_names)
     file_path = Path(path)
     status = os.stat(path)  # not file_path: Path("") would be the working directory
     if stat.S_ISDIR(status.st_mode):
         return _open_directory(path, file_path, known_names)
+    require_finite_file(path, status)
     if not stat.S_ISREG(status.st_mode):
         return _open_pipe(open(file_path, "rb", buffering=0), known_names, path)
     source = FileSource(file_path)

@@ -1,9 +1,16 @@
-"""Recognise files that are no AOF and no RDB: archives, compressed files, text, JSON and configuration files."""
+"""Recognise files that are no AOF and no RDB: archives, compressed files, text, JSON, configuration and special files.
 
+A special file would block or never end: opening a FIFO by its name waits for a writer, a device such as /dev/zero never
+ends, and a socket cannot be opened.  The pipe of `-` or of a shell's process substitution is open already.
+"""
+
+import os
 import re
+import stat
 from typing import NamedTuple
 
 from aofdoctor import text
+from aofdoctor.errors import NotAnAof
 
 _CONFIG = re.compile(
     rb"^(?:appendonly|appendfilename|dbfilename|bind|port|save|dir|requirepass|maxmemory|sentinel|user|include)[ \t]",
@@ -80,3 +87,36 @@ def _is_text(head: bytes) -> bool:
         decoded = head[: problem.start].decode("utf-8")
     printable = sum(char.isprintable() or char in "\r\n\t" for char in decoded[:4096])
     return printable >= _PRINTABLE_SHARE * min(len(decoded), 4096)
+
+
+# -- special files --
+
+
+def require_finite_file(path: str, status: os.stat_result) -> None:
+    """Raise NotAnAof for a path that is a FIFO, a socket or a device; a pipe that is open already is accepted."""
+    kind = _special_kind(status)
+    if not kind or _is_open_pipe(path, status):
+        return
+    name = text.shell_quote(path)
+    advice = f"pipe its bytes in: cat {name} | aofdoctor check -" if stat.S_ISFIFO(status.st_mode) else "name a file"
+    raise NotAnAof(f"{text.display_path(path)} is {kind}, not an AOF", advice)
+
+
+def require_finite_stream(fd: int) -> None:
+    """Raise NotAnAof if standard input is a device that never ends; a terminal and the null device are accepted."""
+    status = os.fstat(fd)
+    if stat.S_ISBLK(status.st_mode) or (
+        stat.S_ISCHR(status.st_mode) and not os.isatty(fd) and status.st_rdev != os.stat(os.devnull).st_rdev
+    ):
+        raise NotAnAof("standard input is a device, not an AOF", "redirect a file or a pipe to it")
+
+
+def _special_kind(status: os.stat_result) -> str:
+    kinds = {stat.S_IFIFO: "a FIFO (named pipe)", stat.S_IFSOCK: "a socket"}
+    is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+    return "a device" if is_device else kinds.get(stat.S_IFMT(status.st_mode), "")
+
+
+def _is_open_pipe(path: str, status: os.stat_result) -> bool:
+    """Whether a path such as /dev/fd/63 leads to a pipe without a name, which has its writer."""
+    return stat.S_ISFIFO(status.st_mode) and not os.path.exists(os.path.realpath(path))

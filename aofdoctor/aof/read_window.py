@@ -5,9 +5,13 @@ from aofdoctor.source import Source
 
 
 class ReadWindow:
-    """A buffer that holds SIZE bytes of a source from any offset; `bytes_read` counts all bytes loaded so far."""
+    """A buffer of SIZE bytes over a source; `bytes_read` counts the bytes that it has loaded.
+
+    The first load, and one after a jump, is small, because most records are; a load that continues forwards is of SIZE.
+    """
 
     SIZE = 1 << 16
+    FIRST_SIZE = 1 << 12
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -22,7 +26,7 @@ class ReadWindow:
         They are at least `need` bytes, or fewer at the end of the source.
         """
         if not (self._base <= offset and offset + need <= self._base + self._fill):
-            self._load(offset)
+            self._load(offset, need)
         return offset - self._base, self._fill
 
     def read(self, offset: int, size: int) -> bytes:
@@ -36,10 +40,12 @@ class ReadWindow:
             return offset < self.source.size
         return self.source.readinto(memoryview(bytearray(1)), offset) > 0
 
-    def _load(self, offset: int) -> None:
+    def _load(self, offset: int, need: int) -> None:
+        continues = self._fill and self._base <= offset <= self._base + self._fill
+        size = self.SIZE if continues else max(need, self.FIRST_SIZE)
         self._base, self._fill = offset, 0
-        while self._fill < self.SIZE:
-            got = self.source.readinto(self._view[self._fill : self.SIZE], offset + self._fill)
+        while self._fill < size:
+            got = self.source.readinto(self._view[self._fill : size], offset + self._fill)
             if not got:
                 break
             self._fill += got

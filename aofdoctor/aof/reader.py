@@ -15,6 +15,7 @@ and it does not read the clock.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from aofdoctor.aof.constants import FIRST_ID
 from aofdoctor.aof.diagnosis import command_id, diagnose_record
@@ -31,6 +32,10 @@ from aofdoctor.span import Span
 
 WINDOW = 1 << 20  # bytes; a larger window does not fit the second-level cache
 BATCH_RECORDS = 1 << 14  # the maximum number of records in a batch
+# The number of separate damages in a block of a file; in the rest of the block only a run of records ends a damage.
+# Without that, a file with damage in every command would take minutes.
+BLOCK_SIZE, BLOCK_DAMAGES_MAX, FIRST_BLOCK_DAMAGES_MAX = 1 << 16, 48, 1000
+_KNOWN_DAMAGES_MAX = 1 << 16  # Damages of one file that are remembered for the next pass.
 
 Tile = RecordBatch | Preamble | Damage
 
@@ -144,7 +149,8 @@ class _TileReader:
         self.view = memoryview(self.buffer)
         self.columns, self.rdb_budget = ScanColumns(room), RdbSearchBudget()
         self.base = start  # the offset in the file of buffer[0]
-        self.at = self.fill = 0  # buffer[at:fill] is read, but not yet part of a yielded tile
+        self.at = self.fill = 0  # buffer[at:fill] is still to be tiled
+        self.block, self.block_damages = -1, 0
 
     def __iter__(self) -> Iterator[Tile]:
         while self.load():
@@ -154,7 +160,12 @@ class _TileReader:
                 yield self.large_record() or self.damage()
 
     def load(self) -> bool:
-        """Move the unprocessed bytes to the front of the buffer and read more; False at the end of the file."""
+        """Make the next bytes available; False at the end of the source."""
+        # To move half a window after every damage would take more time than to find the damage.
+        return self.fill - self.at > self.window // 2 or self._move_and_read()
+
+    def _move_and_read(self) -> bool:
+        """Move the rest to the front of the window and read more; False at the end of the source."""
         rest = self.fill - self.at
         self.view[:rest] = self.view[self.at : self.fill]
         self.base, self.at, self.fill = self.base + self.at, 0, rest
@@ -178,11 +189,12 @@ class _TileReader:
             )  # fmt: skip
 
     def large_record(self) -> RecordBatch | None:
-        """Return the record at the front of the buffer, which the buffer holds only partly; None if it is damaged."""
-        offset = self.base
+        """Return the record at `at`, which is only partly loaded; None if it is damaged."""
+        offset = self.base + self.at
         diagnosis = diagnose_record(ReadWindow(self.source), offset)
         if not diagnosis.is_complete or self._first_unreadable(Span(offset, diagnosis.end)):
             return None
+        self._move_and_read()
         if diagnosis.end - offset <= self.window:
             self._fill_to(diagnosis.end - offset)
             # The bytes that were read just now can be unreadable as well.
@@ -193,9 +205,25 @@ class _TileReader:
         return oversized_batch(self.source, offset, diagnosis.end - offset, diagnosis.argc, number, head)
 
     def damage(self) -> Damage:
-        """Return the damage at the front of the buffer, and continue the reading after it."""
-        damage = self._unreadable_damage() or damage_at(self.source, self.base, self.names.ids, self.rdb_budget)
+        """Return the damage at `at`, and continue after it."""
+        damage = self._unreadable_damage() or self._known_damage()
         self._restart(damage.span.end)
+        return damage
+
+    def _known_damage(self) -> Damage:
+        """Return the damage at `at`, from a reader of the same file that has found it before, or find it."""
+        offset = self.base + self.at
+        block = offset // BLOCK_SIZE
+        self.block_damages = self.block_damages + 1 if block == self.block else 1
+        self.block = block
+        is_crowded = self.block_damages > (FIRST_BLOCK_DAMAGES_MAX if block == 0 else BLOCK_DAMAGES_MAX)
+        known = _known_damages(self.source, self.names)
+        damage = known.get((offset, is_crowded))
+        if damage is None:
+            crowded_end = (block + 1) * BLOCK_SIZE if is_crowded else None
+            damage = damage_at(self.source, offset, self.names.ids, self.rdb_budget, crowded_end)
+            if len(known) < _KNOWN_DAMAGES_MAX:
+                known[offset, is_crowded] = damage
         return damage
 
     # -- unreadable sectors --
@@ -221,13 +249,14 @@ class _TileReader:
         """
         if self.file is None or not self.file.unreadable:
             return None
-        diagnosis = diagnose_record(ReadWindow(self.source), self.base)
-        end = diagnosis.end if diagnosis.is_complete else damage_at(self.source, self.base, self.names.ids).span.end
-        hole = self.file.first_unreadable(Span(self.base, end))
+        offset = self.base + self.at
+        diagnosis = diagnose_record(ReadWindow(self.source), offset)
+        end = diagnosis.end if diagnosis.is_complete else damage_at(self.source, offset, self.names.ids).span.end
+        hole = self.file.first_unreadable(Span(offset, end))
         if hole is None:
             return None
         note = f"the bytes from {hole.start} to {hole.end}"
-        return Damage(Span(self.base, end), DamageKind.UNREADABLE, note, end_is_guess=not diagnosis.is_complete)
+        return Damage(Span(offset, end), DamageKind.UNREADABLE, note, end_is_guess=not diagnosis.is_complete)
 
     def _fill_to(self, size: int) -> None:
         while self.fill < size:
@@ -235,4 +264,25 @@ class _TileReader:
         self.view[self.fill : self.fill + SLACK] = bytes(SLACK)
 
     def _restart(self, offset: int) -> None:
-        self.base, self.at, self.fill = offset, 0, 0
+        if self.base <= offset < self.base + self.fill:
+            self.at = offset - self.base
+        else:
+            self.base, self.at, self.fill = offset, 0, 0
+
+
+_KnownDamages = dict[tuple[int, bool], Damage]  # by (offset, whether only a run of records ends it)
+_damages_by_file: "WeakKeyDictionary[FileSource, tuple[CommandNames, _KnownDamages]]" = WeakKeyDictionary()
+
+
+def _known_damages(source: "Source | _SharedSource", names: CommandNames) -> _KnownDamages:
+    """The damages of a file that a reader has found; every pass over the file finds the same.
+
+    Empty for a pipe, and for a file with unreadable bytes, which may become readable.
+    """
+    if not isinstance(source, FileSource) or source.unreadable:
+        return {}
+    known_names, damages = _damages_by_file.get(source, (None, _KnownDamages()))
+    if known_names is not names:
+        damages = {}
+        _damages_by_file[source] = (names, damages)
+    return damages

@@ -4,10 +4,12 @@ Importing this module imports no verb.  `build_app` imports only the verb that t
 program starts quickly; the help imports all of them.
 """
 
+import functools
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
 
@@ -18,6 +20,7 @@ from aofdoctor.aof.scan import COMPILED
 from aofdoctor.cli.console import (
     ColorMode,
     Invocation,
+    StandardOutput,
     discard_stdout,
     ignore_broken_pipe,
     print_error_line,
@@ -53,8 +56,24 @@ def build_app(args: list[str]) -> typer.Typer:
     )
     for verb in _verbs_to_import(args):
         module = importlib.import_module(f"aofdoctor.cli.verbs.{VERBS[verb]}.{verb}")
-        app.command(verb, epilog=module.EPILOG)(getattr(module, _FUNCTION_NAMES.get(verb, verb)))
+        function = getattr(module, _FUNCTION_NAMES.get(verb, verb))
+        app.command(verb, epilog=module.EPILOG)(_with_notes_of_interrupts(function))
     return app
+
+
+def _with_notes_of_interrupts(verb: Callable[..., None]) -> Callable[..., None]:
+    """Make a verb print the notes of a KeyboardInterrupt, which typer turns into an exit status."""
+
+    @functools.wraps(verb)
+    def run_verb(*args: object, **options: object) -> None:
+        try:
+            verb(*args, **options)
+        except KeyboardInterrupt as interrupt:
+            if notes := _notes(interrupt):
+                warn(display_path(notes))
+            raise
+
+    return run_verb
 
 
 def _verbs_to_import(args: list[str]) -> list[str]:
@@ -110,6 +129,7 @@ def _replace_closed_streams() -> None:
 def run(args: list[str]) -> int:
     """Run one aofdoctor command line and return its exit status; every error is printed here."""
     Invocation.begin(args)
+    StandardOutput.is_closed = False
     try:
         args = _move_color_option_first(args)
         status = build_app(args)(args, standalone_mode=False)
@@ -127,6 +147,7 @@ def run(args: list[str]) -> int:
     except OSError as problem:
         file = problem.filename if isinstance(problem.filename, (str, bytes)) else ""
         where = f"{os.fsdecode(file)}: " if file else ""
+        _discard_unwritten_output()
         return _print_failure(f"{where}{problem.strerror or problem}", _notes(problem), 3)
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -144,6 +165,14 @@ def _print_nothing_to_do(result: NothingToDo, as_json: bool) -> int:
     if result.hint:
         print_line(f"  Hint: {display_path(result.hint)}")
     return 0
+
+
+def _discard_unwritten_output() -> None:
+    """Discard what standard output does not take: Python would try it again at exit, and change the exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_stdout()
 
 
 def _notes(problem: BaseException) -> str:

@@ -78,8 +78,36 @@ def ignore_broken_pipe() -> Iterator[None]:
 
 
 def discard_stdout() -> None:
-    """Redirect standard output to the null device, including the buffered output that Python flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Redirect standard output to the null device, including what Python flushes at exit."""
+    StandardOutput.is_closed = True
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class StandardOutput:
+    """Whether the reader of standard output has closed its pipe, or it could not be written."""
+
+    is_closed = False
+
+
+@contextmanager
+def outcome_on_failed_output(outcome: str, is_done: bool = False) -> Iterator[None]:
+    """Write the outcome of an edit to standard error if standard output cannot be written in the context.
+
+    A closed pipe is no failure of the command, and is reported if the edit `is_done`.  Any other error of standard
+    output is raised with the outcome as a note.
+    """
+    try:
+        with ignore_broken_pipe():
+            yield
+            sys.stdout.flush()
+    except OSError as problem:
+        discard_stdout()
+        problem.filename = "standard output"
+        problem.add_note(outcome)
+        raise
+    if is_done and StandardOutput.is_closed:
+        warn(f"standard output is closed: {outcome}")
 
 
 def warn(line: str) -> None:

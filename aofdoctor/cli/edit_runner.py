@@ -8,7 +8,14 @@ import typer
 
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.cli.console import bytes_to_json, make_painter, print_json, print_line, progress_bar
+from aofdoctor.cli.console import (
+    bytes_to_json,
+    make_painter,
+    outcome_on_failed_output,
+    print_json,
+    print_line,
+    progress_bar,
+)
 from aofdoctor.cli.copy_advice import print_copy_advice
 from aofdoctor.cli.output_options import OutputOptions
 from aofdoctor.cli.proof import Proof
@@ -30,7 +37,8 @@ def run_edit(
     `is_dry_run_done`: the totals of the edit are already computed.
     """
     if not edit.is_counted_by_writing:
-        _print_summary(edit, output_options)
+        with outcome_on_failed_output("nothing was written yet"):
+            _print_summary(edit, output_options)
     if output_options.writes:
         _write_and_report(edit, output_options)
         return
@@ -40,12 +48,14 @@ def run_edit(
     if output_options.plan:
         save_plan(edit, Path(output_options.plan))
         write_hint = f"aofdoctor apply {text.shell_quote(output_options.plan)} -o OUT does it"
-    if output_options.json:
-        print_json(edit_json(edit, None))
-        return
-    if edit.is_counted_by_writing:
-        _print_summary(edit, output_options)
-    print_line(f"  nothing was written: {write_hint or view_of(edit).write_hint(edit)}")
+    plan_text = f"only the plan {text.display_path(output_options.plan)} was written" if output_options.plan else ""
+    with outcome_on_failed_output(plan_text or "nothing was written"):
+        if output_options.json:
+            print_json(edit_json(edit, None))
+            return
+        if edit.is_counted_by_writing:
+            _print_summary(edit, output_options)
+        print_line(f"  nothing was written: {write_hint or view_of(edit).write_hint(edit)}")
 
 
 def edit_json(edit: Edit, output: str | None, receipt: Path | None = None) -> dict[str, Any]:
@@ -77,10 +87,20 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
     destination = str(exchange_path(edit.aof)) if output_options.in_place else str(output_options.output)
     proof = None if output_options.prove is False else Proof(bool(output_options.prove), _planned_keys(edit))
     receipt = _write_output(edit, output_options, proof.verify if proof else None)
+    done = f"the edit is done: {text.display_path(destination)}, receipt {text.display_path(str(receipt.path))}"
+    with outcome_on_failed_output(done, is_done=True):
+        _print_result(edit, output_options, receipt, destination, proof)
+    _exit_if_doubtful(proof)
+
+
+def _print_result(
+    edit: Edit, output_options: OutputOptions, receipt: Receipt, destination: str, proof: Proof | None
+) -> None:
     if output_options.json:
         backup_json = {"kept": str(receipt.output)} if output_options.in_place else {}
-        print_json(edit_json(edit, destination, receipt.path) | backup_json | (proof.as_json() if proof else {}))
-        _exit_if_doubtful(proof)
+        proof_json = proof.as_json() if proof else {}
+        warnings_json = {"warnings": receipt.warnings}
+        print_json(edit_json(edit, destination, receipt.path) | backup_json | proof_json | warnings_json)
         return
     if edit.is_counted_by_writing:
         _print_summary(edit, output_options)
@@ -94,7 +114,6 @@ def _write_and_report(edit: Edit, output_options: OutputOptions) -> None:
         print_line(line)
     if not output_options.in_place and view_of(edit).is_advised(edit):
         print_copy_advice(edit, receipt.output, paint)
-    _exit_if_doubtful(proof)
 
 
 def _planned_keys(edit: Edit) -> int | None:

@@ -11,25 +11,25 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
+from aofdoctor import text
 from aofdoctor.aof.model import AOF
+from aofdoctor.edit.output.attributes import Ownership
 from aofdoctor.edit.output.durable import (
     json_bytes,
     require_free_name,
     require_space,
-    scratch_directory,
     write_durably,
 )
-from aofdoctor.edit.output.fingerprint import fingerprint_fd
+from aofdoctor.edit.output.fingerprint import fingerprint_source
+from aofdoctor.edit.output.interrupted import clean_up, interrupts_deferred, rename_into_place, scratch_directory
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob
 from aofdoctor.edit.output.receipt import (
     OutputVerifier,
-    Ownership,
     Receipt,
     exchange_json,
     growth_warning,
     outputs_json,
     receipt_header_json,
-    rename_into_place,
 )
 from aofdoctor.errors import RefusedEdit
 
@@ -117,23 +117,30 @@ def write_edit(
     `full_hash` the receipt has a SHA-256 of every file.  `exchange_with` is the path that the output will exchange
     its name with later, for the receipt.  Raises RefusedEdit or SourceChanged; nothing is left then.
     """
+    clean_up(output)
     receipt = _plan_names(edit, output)
     require_space(output.absolute().parent, edit.space_needed(may_link=exchange_with is not None))
     ownership = Ownership(output, receipt.warnings)
     with scratch_directory(output) as folder:
         files = [AOF.require_file(part) for part in edit.aof.existing_parts]
-        sources = [fingerprint_fd(file.fd, Path(file.path), full_hash).as_json() for file in files]
+        sources = [fingerprint_source(file, full_hash).as_json() for file in files]
         job = OutputJob(folder / ("set" if edit.writes_directory else "aof"), ownership, on_progress,
                         may_link=exchange_with is not None)  # fmt: skip
-        finished = [(job.path, output), *_write_output(edit, job, receipt, folder)]
+        finished = _write_output(edit, job, receipt, folder)
         edit.check(job.path)
         receipt.warnings += filter(None, map(growth_warning, files))
         proof = verifier(job.path) if verifier else {}
         header = receipt_header_json(edit.verb) | proof
         header |= {"source": sources, "output": outputs_json(job.path, output, full_hash)}
         exchanged = exchange_json(edit.aof, receipt, exchange_with, full_hash) if exchange_with else {}
+        header |= {"attributes_not_kept": ownership.not_kept} if ownership.not_kept else {}
         write_durably(folder / "receipt", json_bytes(edit.receipt_json(header, exchanged, receipt)))
-        rename_into_place([*finished, (folder / "receipt", receipt.path)])
+        try:
+            with interrupts_deferred():
+                rename_into_place(folder, [*finished, (folder / "receipt", receipt.path), (job.path, output)])
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"interrupted after {text.display_path(str(output))} was complete")
+            raise
     return receipt
 
 

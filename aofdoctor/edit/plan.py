@@ -250,6 +250,11 @@ class Plan:
     def _drops_with_neighbourhood_json(self) -> list[dict[str, Any]]:
         sources = [AOF.require_file(self.aof.parts[drop.part]) for drop in self.listed_drops]
         return [
-            shown | {"around": neighbourhood_sha256(source.fd, span_in_file(self.aof, drop), (), source.size)}
+            shown
+            | {
+                "around": neighbourhood_sha256(
+                    source.fd, span_in_file(self.aof, drop), (), source.size, is_evidence=source.unreadable is not None
+                )
+            }
             for drop, shown, source in zip(self.listed_drops, self.listed_drops_json(), sources, strict=True)
         ]

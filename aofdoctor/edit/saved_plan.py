@@ -17,7 +17,7 @@ from aofdoctor.edit.edit import Edit, OpenProgress
 from aofdoctor.edit.output.durable import json_bytes, write_durably
 from aofdoctor.edit.output.fingerprint import fingerprint
 from aofdoctor.edit.recipes import find_planner, make_edit
-from aofdoctor.errors import AofdoctorError, InvalidSelection, RefusedEdit, SourceChanged
+from aofdoctor.errors import InvalidSelection, RefusedEdit, SourceChanged
 
 _SIZE_MAX = 16 << 20
 
@@ -37,25 +37,56 @@ def read_plan(path: Path) -> dict[str, Any]:
         raise RefusedEdit(f"{text.display_path(str(path))} is not a plan of aofdoctor: it is no file, or too large")
     try:
         plan = json.loads(path.read_bytes())
-        if plan["kind"] == "plan" and find_planner(plan["recipe"]["verb"]) and b"\0" not in os.fsencode(plan["path"]):
+        if plan["kind"] == "plan" and find_planner(plan["recipe"]["verb"]) and _is_path(plan["path"]):
             return dict(plan)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise RefusedEdit(f"{text.display_path(str(path))} is not a plan of aofdoctor")
 
 
+def _is_path(value: object) -> bool:
+    """Whether a value of a plan can be an absolute path; ValueError for a character that no path can have."""
+    return isinstance(value, str) and os.path.isabs(value) and b"\0" not in os.fsencode(value)
+
+
+def renames_of(saved: dict[str, Any]) -> dict[str, str]:
+    """The renamed commands of a saved plan (--rename); raises RefusedEdit for impossible ones."""
+    renames = saved["recipe"].get("rename") or {}
+    if not isinstance(renames, dict) or not all(isinstance(name, str) for pair in renames.items() for name in pair):
+        raise RefusedEdit("the plan has an impossible rename")
+    return renames
+
+
+def require_place(plan: Path, saved: dict[str, Any], named_path: str | None) -> None:
+    """Raise RefusedEdit unless the AOF of a plan is below the plan's directory, or is the path that the user named.
+
+    Only then may it be edited in place: a plan may come from somebody else.
+    """
+    place = os.path.realpath(saved["path"])
+    if named_path is not None and os.path.realpath(named_path) != place:
+        raise RefusedEdit(
+            f"the plan was made for {text.display_path(saved['path'])}, not for {text.display_path(named_path)}"
+        )
+    if named_path is None and not Path(place).is_relative_to(os.path.realpath(plan.parent)):
+        raise RefusedEdit(
+            f"{text.display_path(saved['path'])} is not below the directory of the plan",
+            "if it is to be edited in place, name it: "
+            f"aofdoctor apply {text.shell_quote(str(plan))} {text.shell_quote(saved['path'])} --in-place",
+        )
+
+
 def edit_from_plan(saved: dict[str, Any], aof: AOF, writes: bool, open_progress: OpenProgress) -> Edit:
     """Plan the edit of a saved plan file again, and compute its totals.
 
-    Raises SourceChanged unless the source files and the totals are those in the plan file, InvalidSelection if the
-    recipe has impossible values.
+    Raises SourceChanged unless the source files and the totals are those in the plan file, RefusedEdit if the recipe
+    has impossible values.
     """
     try:
         edit = _edit_from_recipe(saved["recipe"], aof, writes, open_progress)
-    except AofdoctorError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise InvalidSelection("the plan asks for something that cannot be meant") from None
+    except InvalidSelection as problem:
+        raise RefusedEdit(f"the plan has an invalid selection: {problem}", problem.hint) from None
+    except (ArithmeticError, AttributeError, AssertionError, LookupError, RecursionError, TypeError, ValueError):
+        raise RefusedEdit("the plan has a recipe with impossible values", "plan the edit again with --plan") from None
     is_same_source = _source_fingerprints(edit.aof) == saved.get("source")
     if not is_same_source or any(saved.get(name) != value for name, value in edit.totals_json().items()):
         raise SourceChanged("the files are not those that the plan was made for", "make the plan anew")
@@ -77,4 +108,4 @@ def _source_fingerprints(aof: AOF) -> list[dict[str, Any]]:
     """The fingerprints of the files of an AOF, with its manifest."""
     paths = [part.path for part in aof.existing_parts if part.path]
     paths += [aof.manifest_path] if aof.manifest_path and aof.manifest_path.exists() else []
-    return [fingerprint(path, path).as_json() for path in paths]
+    return [fingerprint(path, path, is_evidence=True).as_json() for path in paths]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from aofdoctor.aof.records import Preamble
 from aofdoctor.damage import Damage
+from aofdoctor.log.patterns.match_limit import RecordLimit, limited_matching
 from aofdoctor.log.position import Position
 from aofdoctor.log.selection import Selection, any_pattern_in
 from aofdoctor.rdb.bulk.previews import KeyPreviews
@@ -144,9 +145,13 @@ class BaseKeySelection:
             and (not selection.dbs or key.db in selection.dbs)
             and key.end - key.start >= selection.min_size
             and self._is_in_range(key)
-            and (not (selection.keys or selection.grep) or self._matches_name(key, key_name(self.cursor, key)))
+            and (not (selection.keys or selection.grep) or self._matches_content(key))
         )
         return is_match != selection.invert
+
+    def _matches_content(self, key: KeyItem) -> bool:
+        with limited_matching(bool(self.selection.grep)) as limit:
+            return self._matches_name(key, key_name(self.cursor, key), limit)
 
     def filter(self, batch: ItemBatch, walk_window: WalkWindow | None = None) -> list[int]:
         """Return the indexes of the keys that the filters select in a batch of RDB items (keys and opcodes).
@@ -211,11 +216,15 @@ class BaseKeySelection:
             preview[0] if preview else key_name(self.cursor, batch.key_at(i))
             for i, preview in zip(indexes, previews, strict=True)
         ]
-        return [i for i, name in zip(indexes, names, strict=True) if self._matches_name(batch.key_at(i), name)]
+        with limited_matching(bool(self.selection.grep)) as limit:
+            return [
+                i for i, name in zip(indexes, names, strict=True) if self._matches_name(batch.key_at(i), name, limit)
+            ]
 
-    def _matches_name(self, key: KeyItem, name: bytes) -> bool:
+    def _matches_name(self, key: KeyItem, name: bytes, limit: RecordLimit) -> bool:
         """Whether an RDB key matches the patterns of --key by its name, and those of --grep by its name or value."""
         selection = self.selection
+        limit.records += 1
         if selection.keys and not any(pattern.match(name) for pattern in selection.keys):
             return False
         return not selection.grep or any_pattern_in(selection.grep, name) or self._matches_grep(key)

@@ -17,6 +17,7 @@ from aofdoctor.aof.records import RecordBatch
 from aofdoctor.errors import InvalidSelection
 from aofdoctor.log.command_numbers import index_at_position
 from aofdoctor.log.glob import glob_to_regex
+from aofdoctor.log.patterns.match_limit import MatchTimeout, RecordLimit, limited_matching
 from aofdoctor.log.position import Position
 from aofdoctor.server.command_table import CommandSpec, CommandTable, command_table, key_indexes
 from aofdoctor.server.context.tracker import ContextTracker
@@ -74,7 +75,7 @@ class Selection:
             return commands
         indexes = self._filter_by_columns(part_index, batch, tracker, commands_before, commands)
         if self.unknown_names or self.keys or self.grep:
-            indexes = [i for i in indexes if self._matches_arguments(batch, i)]
+            indexes = self._filter_by_arguments(batch, indexes)
         if not self.invert:
             return indexes
         selected = set(indexes)
@@ -118,7 +119,16 @@ class Selection:
 
     # -- filters on arguments --
 
-    def _matches_arguments(self, batch: RecordBatch, i: int) -> bool:
+    def _filter_by_arguments(self, batch: RecordBatch, indexes: list[int]) -> list[int]:
+        with limited_matching(bool(self.grep)) as limit:
+            try:
+                return [i for i in indexes if self._matches_arguments(batch, i, limit)]
+            except MatchTimeout:
+                place = batch.record_span(indexes[limit.records - 1]).start
+                raise MatchTimeout(f", the one at byte {place}") from None
+
+    def _matches_arguments(self, batch: RecordBatch, i: int, limit: RecordLimit) -> bool:
+        limit.records += 1
         if batch.oversized:
             return self._matches_large_arguments(batch, i)
         argv = batch.argv(i)

@@ -122,7 +122,7 @@ class SuspiciousEvents:
         """Return the command `aofdoctor log ...` that shows the AOF from an offset of the file `part` on."""
         name = part if len(self.aof.parts) > 1 else ""
         place = f"{name}@{offset}" if name else str(offset)
-        return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_quote(place)}"
+        return f"aofdoctor log {text.shell_quote(self.aof.path)}{options} --from {text.shell_position(place)}"
 
     def _flush_findings(self) -> Iterable[Finding]:
         for group in self.flushes.groups[:_SHOWN_PER_KIND]:

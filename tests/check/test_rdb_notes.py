@@ -126,7 +126,7 @@ def test_a_version_wall_points_to_a_conversion_that_works(magic: bytes, tmp_path
         (command_line,) = finding(path, "rdb-too-new", "--server", line)["commands"]
         out = tmp_path / f"{line}.rdb"
         command = [*shlex.split(command_line)[:-1], str(out)]
-        assert aofdoctor(*command[1:]).status == 0, hint
+        assert aofdoctor(*command[1:]).status == 0, command_line
         assert load_dump(servers_by_line()[line], out.read_bytes()) == {"db0": 3}
 
 

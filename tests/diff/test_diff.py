@@ -1,6 +1,5 @@
 """diff: the fork of two histories, the commands that each side has since, and the differences that it ignores."""
 
-import os
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from aofdoctor.diff import differ
 from aofdoctor.resp import encode_command
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_0, SELECT_3, compare, numbered_sets, open_pipe, set_commands
 from tests.support.hostile_bytes import MALFORMED
 from tests.support.samples import make_small_set
 
@@ -320,12 +319,6 @@ def test_a_file_that_is_no_aof_is_refused(pair: Any, tmp_path: Path) -> None:
 
 def test_a_pipe_can_be_a_side(pair: Any, tmp_path: Path) -> None:
     a, b = pair(set_commands("a", "b"), set_commands("a", "c"))
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    if (child := os.fork()) == 0:
-        with open(fifo, "wb") as out:
-            out.write(b.read_bytes())
-        os._exit(0)
-    result = aofdoctor("diff", a, fifo, "--json")
-    os.waitpid(child, 0)
+    with open_pipe(b.read_bytes()) as pipe:
+        result = aofdoctor("diff", a, pipe, "--json")
     assert (result.status, result.lines[-1]["only_b"]) == (1, 1)

@@ -1,7 +1,6 @@
 """PATH@WHERE: one side of diff that ends at a position or at a time."""
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import aofdoctor
-from tests.support.diffs import EXEC, MULTI, SELECT_3, set_commands
+from tests.support.diffs import EXEC, MULTI, SELECT_3, open_pipe, set_commands
 from tests.support.rdb_files import make_rdb, string_key
 from tests.support.samples import make_small_set
 
@@ -107,14 +106,8 @@ def test_a_base_that_was_written_later_is_refused(tmp_path: Path) -> None:
 
 def test_a_pipe_cannot_end_at_a_time(tmp_path: Path, pair: Any) -> None:
     path, _ = pair(LOG, b"")
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    if (child := os.fork()) == 0:
-        with open(fifo, "wb") as out:
-            out.write(LOG)
-        os._exit(0)
-    result = aofdoctor("diff", f"{fifo}@{iso(0)}", path)
-    os.waitpid(child, 0)
+    with open_pipe(LOG) as pipe:
+        result = aofdoctor("diff", f"{pipe}@{iso(0)}", path)
     assert result.status == 2 and "pipe" in result.err
 
 

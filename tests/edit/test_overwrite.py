@@ -245,8 +245,13 @@ def test_the_receipt_can_be_written_to_another_directory(tmp_path: Path) -> None
     path, receipt = tmp_path / "a.aof", tmp_path / "other" / "r.json"
     receipt.parent.mkdir()
     path.write_bytes(SET + FLUSH)
-    assert aofdoctor("strip", path, "--in-place", "-y", "--receipt", receipt).status == 0
-    assert aofdoctor("undo", receipt).status == 0 and path.read_bytes() == SET + FLUSH
+    result = aofdoctor("strip", path, "--in-place", "-y", "--receipt", receipt)
+    assert result.status == 0 and f"aofdoctor undo {receipt} {path} takes it back" in result.out
+    edited = path.read_bytes()
+    refused = aofdoctor("undo", receipt)  # A receipt must not choose files elsewhere.
+    assert refused.status == 3 and f"undo {receipt} {path}" in refused.err and path.read_bytes() == edited
+    assert aofdoctor("undo", receipt, tmp_path / "b.aof").status in (2, 3) and path.read_bytes() == edited
+    assert aofdoctor("undo", receipt, path).status == 0 and path.read_bytes() == SET + FLUSH
 
 
 def test_an_interrupted_edit_is_undone(tmp_path: Path) -> None:

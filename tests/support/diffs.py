@@ -1,5 +1,8 @@
 """Helpers for the tests of diff: small histories, comparisons in memory, and results of the command line."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +85,20 @@ def string_keys(*keys: str) -> list[bytes]:
 def diff_summary(*args: Any) -> dict[str, Any]:
     found: dict[str, Any] = aofdoctor("diff", *args, "--json").lines[-1]
     return found
+
+
+@contextmanager
+def open_pipe(data: bytes) -> Iterator[str]:
+    """Yield the path (/dev/fd/N) of a pipe from which a child process makes these bytes available."""
+    read_end, write_end = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(read_end)
+        with open(write_end, "wb") as out:
+            out.write(data)
+        os._exit(0)
+    os.close(write_end)
+    try:
+        yield f"/dev/fd/{read_end}"
+    finally:
+        os.close(read_end)
+        os.waitpid(child, 0)

@@ -39,22 +39,29 @@ _LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
 _LOOSE_ARGS_MAX = 1 << 10  # the most arguments of a command in which one wrong byte is searched
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _RUN_RECORDS = 8  # complete records that make a run
-_VALUE_MAX = 1 << 20  # a longer run of records is never taken for the content of an argument
+_CROWDED_NOTE = f"much damage is near it: it ends at the next run of {_RUN_RECORDS} commands"
+_VALUE_MAX = 1 << 20  # bytes of records up to which they can be the content of a value
 _VALUE_READ_SIZE = 1 << 16
 _NO_NAMES = ScanNames([])
-_WORK_FREE = 1 << 20  # the initial budget of a search for the next record, in arguments or blocks of 64 bytes
-_WORK_PER_BYTE = 16  # added to the budget for each byte that the search has passed
-_NULS_MIN = 64  # a run of at least this many NUL bytes is lost data, a shorter one can be part of an argument
+_run_columns = ScanColumns(1 << 12)  # Shared, because to allocate it costs more than to find the end of a short run.
+_eight_columns = ScanColumns(_RUN_RECORDS)
+_WORK_FREE = 1 << 20  # the initial budget, in arguments or blocks of 64 bytes
+_WORK_PER_BYTE = 16
+_NULS_MIN = 64  # NUL bytes from which a run is taken for lost data, not for part of a value
 _NULS_SEARCH_MAX = 1 << 20
 
 
 def damage_at(
-    source: Source, offset: int, known_names: Container[bytes], budget: RdbSearchBudget | None = None
+    source: Source,
+    offset: int,
+    known_names: Container[bytes],
+    budget: RdbSearchBudget | None = None,
+    crowded_end: int | None = None,
 ) -> Damage:
     """Classify the damage at `offset` of an AOF file, where no complete record begins, and find its end.
 
-    `known_names` are command names in lower case.  A complete RDB in the damage becomes a Damage of its own, and so do
-    the bytes before it.  `budget` limits the attempts to parse an RDB in this file.
+    A whole RDB is a damage of its own, and so are bytes before one at the start; failed walks share `budget`.  Up to
+    `crowded_end` only a run of records ends the damage, because too many damages are near it.
     """
     budget = budget or RdbSearchBudget()
     if rdb := walk_embedded_rdb(source, offset, budget):
@@ -64,6 +71,13 @@ def damage_at(
     window = ReadWindow(source)
     diagnosis = diagnose_record(window, offset)
     torn = diagnosis.defect in (Defect.EOF, Defect.PAST_EOF)
+    if crowded_end is not None:
+        resume = find_run(source, Span(offset + 1, crowded_end))
+        resume = find_record(source, crowded_end, known_names, run=torn) if resume is None else resume
+        end = _source_end(window, diagnosis.end) if resume is None else resume
+        kind, note = _classify(window, offset, diagnosis, end, to_eof=resume is None)
+        note = f"{note}; {_CROWDED_NOTE}" if note else _CROWDED_NOTE
+        return Damage(Span(offset, end), kind, note, end_is_guess=resume is not None)
     resume = _end_despite_one_bad_byte(window, offset) if diagnosis.end > offset else None
     if resume is None:
         resume = find_record(source, offset + 1, known_names, run=torn)
@@ -84,9 +98,10 @@ def find_record(source: Source, start: int, known_names: Container[bytes], run: 
     records, or fewer if the file ends right after them.
     """
     outer, inner = ReadWindow(source), ReadWindow(source)
-    at, budget = start, _WORK_FREE
-    while window := outer.read(at, ReadWindow.SIZE):
-        last = len(window) < ReadWindow.SIZE
+    at, budget, size = start, _WORK_FREE, ReadWindow.FIRST_SIZE
+    while window := outer.read(at, size):
+        last = len(window) < size
+        size = min(ReadWindow.SIZE, 4 * size)
         for match in _CANDIDATE.finditer(window):
             name_end = match.end() + int(match[1])
             if int(match[1]) > RENAMED_NAME_MAX or (name_end > len(window) and not last):
@@ -105,6 +120,21 @@ def find_record(source: Source, start: int, known_names: Container[bytes], run: 
         if last:
             return None
         at += len(window) - _CANDIDATE_MAX
+    return None
+
+
+def find_run(source: Source, span: Span) -> int | None:
+    """Return the offset in a range, at most 64 KiB long, of the first run of _RUN_RECORDS complete records, or None.
+
+    Unlike find_record(), it costs little for each candidate, and it does not look for records inside values.
+    """
+    size = span.size + ReadWindow.SIZE
+    data = bytearray(pread(source, size, span.start))
+    end = len(data)
+    data += bytes(SLACK)
+    for match in _CANDIDATE.finditer(data, 0, span.size):
+        if scan(data, match.start(), end, _NO_NAMES, _eight_columns) >= _RUN_RECORDS:
+            return span.start + match.start()
     return None
 
 
@@ -154,8 +184,8 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | 
 
 
 def _run_end(source: Source, start: int) -> int | None:
-    """Return the offset after the run of complete records at `start` of a file; None if it exceeds _VALUE_MAX bytes."""
-    columns, at, size = ScanColumns(1 << 12), start, 1 << 12
+    """Return the end of the complete records from `start`; None if the run is longer than _VALUE_MAX bytes."""
+    columns, at, size = _run_columns, start, 1 << 10
     while at - start < _VALUE_MAX:
         data = pread(source, size, at)
         count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)

@@ -44,7 +44,7 @@ def _burst_finding(report: Report, deletions: PrefixDeletions, burst: DeletionBu
     command, bounds, detail = _strip_command(report, deletions), "", ""
     if burst.keys < deletions.keys:
         first, last = f"{burst.part}@{burst.start}", f"{burst.last_part}@{burst.last}"
-        bounds = f" --from {text.shell_quote(first)} --to {text.shell_quote(last)}"
+        bounds = f" --from {text.shell_position(first)} --to {text.shell_position(last)}"
         detail = f"In all, {at_least}{deletions.keys:,} keys of the prefix were removed: {command} selects all of them."
     return Finding(
         "mass-delete", Severity.WARNING, message, burst.part, burst.start, None, detail, _HINT, (f"{command}{bounds}",)
@@ -72,7 +72,7 @@ def _database(deletions: PrefixDeletions) -> str:
 def _strip_command(report: Report, deletions: PrefixDeletions) -> str:
     """Return the `aofdoctor strip` command that removes the deletions of keys with a prefix in one database."""
     names = " ".join(f"--cmd {name.lower()}" for name in sorted(deletions.commands))
-    pattern = text.shell_quote((escape_glob(deletions.prefix) + b"*").decode("utf-8", "surrogateescape"))
+    pattern = text.shell_word((escape_glob(deletions.prefix) + b"*").decode("utf-8", "surrogateescape"))
     db = "" if deletions.db is None else f" --db {deletions.db}"
     return f"aofdoctor strip {shell_path(report)} {names} --key {pattern}{db}"
 

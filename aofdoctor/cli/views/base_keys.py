@@ -119,7 +119,7 @@ def key_fields(key: BaseKey) -> dict[str, Any]:
 
 # -- one key in full --
 
-_DETAIL_WORDS_MAX = 64  # strings of a value that `show` prints, on a terminal and in a pipe
+_DETAIL_WORDS_MAX = 64  # strings of a value that `show` prints, unless all are wanted
 _DETAIL_WORD_SIZE_MAX = 200  # bytes of each of these strings that are printed
 _OPCODES: dict[int, str] = {
     Opcode.EOF: "the end, and the checksum",
@@ -144,8 +144,11 @@ def key_detail_json(key: BaseKey) -> dict[str, Any]:
     return key_fields(key) | {"args": [bytes_to_json(word) for word in shown], "more": more, "type_byte": key.key.type}
 
 
-def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
-    """Yield the lines of `show` for an RDB key, without the hex dump of its bytes; `name` is the name of its file."""
+def key_detail_lines(name: str, key: BaseKey, show_all: bool) -> Iterator[str]:
+    """Yield the lines of `show` for an RDB key, without the hex dump of its bytes; `name` is the name of its file.
+
+    With `show_all` they have all strings of the value.
+    """
     item = key.key
     start, end = text.format_offset(item.start), text.format_offset(item.end)
     yield f"{name}@{start}  {text.format_size(item.end - item.start)}, ends at {end}"
@@ -158,10 +161,14 @@ def key_detail_lines(name: str, key: BaseKey) -> Iterator[str]:
         yield f"  expires   {text.format_time(item.expire_ms // 1000)} ({item.expire_ms} ms)"
     if item.idle != -1 or item.freq != -1:
         yield f"  used      {f'idle for {item.idle} s' if item.idle != -1 else f'frequency {item.freq}'}"
-    shown, more = _first_words(key)
-    yield from (f"  value     {text.quote(word)}" for word in shown)
-    if more:
-        yield "  value     and more"
+    for number, word in enumerate(key.words()):
+        if isinstance(word, CorruptValue):
+            yield "  value     cannot be decoded further"
+            return
+        if number == _DETAIL_WORDS_MAX and not show_all:
+            yield "  value     and more (--all shows it)"
+            return
+        yield f"  value     {text.quote(truncate(word, len(word) if show_all else _DETAIL_WORD_SIZE_MAX))}"
 
 
 def _first_words(key: BaseKey) -> tuple[list[bytes], bool]:

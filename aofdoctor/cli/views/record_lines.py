@@ -6,6 +6,7 @@ A record with a large argument is written piece by piece while it is read, so th
 import base64
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -32,7 +33,8 @@ def short_part_names(aof: AOF) -> dict[str, str]:
     if len(aof.parts) == 1:
         return {aof.parts[0].name: ""}
     names = {part.name: f"{part.seq}.{part.type}" for part in aof.parts}
-    unique = {name: short for name, short in names.items() if list(names.values()).count(short) == 1}
+    uses = Counter(names.values())
+    unique = {name: short for name, short in names.items() if uses[short] == 1}
     return {name: (unique.get(name) or text.display_path(name)) for name in names}
 
 

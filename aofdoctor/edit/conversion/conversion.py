@@ -4,7 +4,6 @@ A conversion implements `Edit` (edit.py). Which files it makes, and from which c
 its planner (plan.py); this module writes, checks and describes the result.
 """
 
-import os
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,10 @@ from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile
 from aofdoctor.edit.conversion.part_summary import PartSummary
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest
 from aofdoctor.edit.edit import EncodeKey
+from aofdoctor.edit.output.attributes import FileAttributes, attributes_of
 from aofdoctor.edit.output.job import DroppedWriter, NewManifest, OnBytesDone, OutputJob, output_part
 from aofdoctor.edit.output.receipt import Receipt
+from aofdoctor.edit.output.verify_copy import open_written
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.conversion import ConversionReport
 from aofdoctor.server.command_table import command_table
@@ -196,22 +197,18 @@ class Conversion:
     def manifest(self) -> NewManifest:
         """The planned manifest of the output directory.
 
-        Its owner and mode are those of the source's manifest and directory, or of the source's only file.
+        Its owner, mode and ACL are those of the source's manifest and directory, or of the source's only file.
         """
         assert self.manifest_lines is not None
-        before, file_status = self.aof.manifest_path, self.files[0].status
-        return NewManifest(*self.manifest_lines, os.stat(before) if before else file_status, self._directory_owner())
+        before, file_attributes = self.aof.manifest_path, self.files[0].attributes
+        attributes = attributes_of(before) if before else file_attributes
+        return NewManifest(*self.manifest_lines, attributes, self._directory_attributes())
 
-    def _directory_owner(self) -> os.stat_result:
-        """The file status from which the output directory takes owner and mode.
-
-        It is the status of the source's directory. For a single source file it is the file's own status, with search
-        permission (x) for all who may read the file.
-        """
+    def _directory_attributes(self) -> FileAttributes:
+        """The attributes of the output directory: those of the source's directory, or made from those of its file."""
         if self.aof.layout == "multi-part" and self.aof.directory:
-            return os.stat(self.aof.directory)
-        status = self.files[0].status
-        return os.stat_result((status.st_mode | (status.st_mode & 0o444) >> 2, *status[1:]))
+            return attributes_of(self.aof.directory)
+        return self.files[0].attributes.for_directory()
 
     def check(self, path: Path) -> None:
         """Raise RefusedEdit if data was lost, or if a byte, key or command of the output does not read back."""
@@ -221,7 +218,7 @@ class Conversion:
         for new in self.files:
             part_path = output_part(path, new.name)
             new.check(part_path)
-            written = FileSource(part_path)
+            written = open_written(part_path)
             try:
                 commands += _count_commands(written, new.head_size, self.aof.path)
                 if new.head_size and (self.request.base or self.request.shift_ms or self.resolved_rdbs):

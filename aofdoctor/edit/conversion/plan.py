@@ -17,6 +17,7 @@ from aofdoctor.edit.conversion.output_file import CopiedSpan, OutputFile, Output
 from aofdoctor.edit.conversion.part_summary import PartSummary, summarize_part
 from aofdoctor.edit.conversion.rdb_base import ConversionRequest, head_pieces
 from aofdoctor.edit.conversion.shift_expiries import shift_expiries
+from aofdoctor.edit.output.attributes import attributes_of_part
 from aofdoctor.edit.preconditions import require_complete_set
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.compressed.source import decompressed
@@ -109,7 +110,7 @@ def _server_version(request: ConversionRequest, summaries: list[PartSummary]) ->
 def _keep_layout(conversion: Conversion) -> None:
     aof = conversion.aof
     conversion.files = [
-        OutputFile(_name(conversion, i), AOF.require_file(part).stat, partial(_head, conversion, i), rest)
+        OutputFile(_name(conversion, i), attributes_of_part(part), partial(_head, conversion, i), rest)
         for i, part in enumerate(aof.parts) for rest in [partial(_rest, conversion, i)]
     ]  # fmt: skip
     if aof.layout == "multi-part":
@@ -131,7 +132,7 @@ def _to_single_file(conversion: Conversion) -> None:
             yield SELECT_0
             yield from _rest(conversion, i)
 
-    conversion.files = [OutputFile("", AOF.require_file(aof.parts[0]).stat, partial(_head, conversion, 0), rest)]
+    conversion.files = [OutputFile("", attributes_of_part(aof.parts[0]), partial(_head, conversion, 0), rest)]
 
 
 def _to_multi_part(conversion: Conversion) -> None:
@@ -143,10 +144,10 @@ def _to_multi_part(conversion: Conversion) -> None:
     prefix = part.name if part.name.endswith(".aof") and part.type == "single" else "appendonly.aof"
     is_rdb_only = summary.rdb and not summary.tail.size and conversion.request.base != "resp"
     base, incr = f"{prefix}.1.base.{'rdb' if is_rdb_only else 'aof'}", f"{prefix}.1.incr.aof"
-    status = AOF.require_file(part).stat
+    attributes = attributes_of_part(part)
     conversion.files = [
-        OutputFile(base, status, partial(_head, conversion, 0), partial(_rest, conversion, 0)),
-        OutputFile(incr, status, lambda: iter(()), lambda: iter(())),
+        OutputFile(base, attributes, partial(_head, conversion, 0), partial(_rest, conversion, 0)),
+        OutputFile(incr, attributes, lambda: iter(()), lambda: iter(())),
     ]
     names = (base, b"b"), (incr, b"i")
     lines = [b"file %b seq 1 type %b\n" % (encode_name(name.encode("utf-8", "surrogateescape")), kind)

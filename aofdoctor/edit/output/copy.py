@@ -15,9 +15,10 @@ from aofdoctor.aof.manifest import changed_entry_line
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.drops import DropFactory, remaining_spans
+from aofdoctor.edit.output.attributes import attributes_of, attributes_of_part
 from aofdoctor.edit.output.durable import batch_small_spans, copy_span, write_all
 from aofdoctor.edit.output.job import NewManifest, OutputJob, output_part
-from aofdoctor.edit.output.verify_copy import count_commands, require_same_bytes, require_size
+from aofdoctor.edit.output.verify_copy import count_commands, open_written, require_same_bytes, require_size
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.source import FileSource
 from aofdoctor.span import Span
@@ -49,10 +50,11 @@ class KeptBytes:
         aof = self.aof
         assert aof.manifest_path is not None
         assert aof.directory is not None
-        # A rebuilt manifest has no old file: its owner is that of the AOF files.
+        # A rebuilt manifest has no old file: it gets the attributes of an AOF file.
         exists = aof.manifest_path.exists()
-        owner = os.stat(aof.manifest_path) if exists else AOF.require_file(aof.existing_parts[0]).stat
-        return NewManifest(aof.manifest_path.name, b"".join(self._manifest_lines()), owner, os.stat(aof.directory))
+        attributes = attributes_of(aof.manifest_path) if exists else attributes_of_part(aof.existing_parts[0])
+        lines = b"".join(self._manifest_lines())
+        return NewManifest(aof.manifest_path.name, lines, attributes, attributes_of(aof.directory))
 
     def count_verified_commands(self, output: Path) -> int:
         """Compare a written copy with the bytes that it should have, and return its number of commands.
@@ -62,7 +64,7 @@ class KeptBytes:
         commands = 0
         for index, spans in self._remaining_spans(self._part_indexes()):
             part = self.aof.parts[index]
-            written = FileSource(output_part(output, part.name))
+            written = open_written(output_part(output, part.name))
             try:
                 end = require_same_bytes(_editable_source(part), _require_readable(part, spans), written)
                 require_size(written, end)
@@ -117,7 +119,7 @@ class KeptBytes:
 
 def _write_part(job: OutputJob, part: AofPart, spans: Iterator[Span], target: Path) -> None:
     source = _editable_source(part)
-    with job.ownership.new_file(target, AOF.require_file(part).stat) as fd:
+    with job.ownership.new_file(target, attributes_of_part(part)) as fd:
         for piece in batch_small_spans(source, spans):
             if isinstance(piece, Span):
                 copy_span(source, piece, fd)

@@ -19,16 +19,17 @@ from aofdoctor.edit.output.durable import (
     create_file,
     rename_file_into_place,
     require_free_name,
-    scratch_directory,
     write_all,
 )
+from aofdoctor.edit.output.interrupted import clean_up, scratch_directory
+from aofdoctor.edit.output.verify_copy import open_written
 from aofdoctor.errors import RefusedEdit
 from aofdoctor.rdb.export.resp import encode_commands
 from aofdoctor.resp import encode_command
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.context.fields import ContextField
 from aofdoctor.server.context.tracker import ContextTracker
-from aofdoctor.source import FileSource, pread
+from aofdoctor.source import pread
 from aofdoctor.span import Span
 from aofdoctor.text import display_path
 
@@ -44,6 +45,7 @@ class DiffPatch:
     """
 
     def __init__(self, path: Path, selection: RdbUnitSelection) -> None:
+        clean_up(path)
         require_free_name(path)
         self.path, self.selection = path, selection
         self.commands = self.size = self.omitted_units = 0
@@ -125,7 +127,7 @@ class DiffPatch:
 
     def _check(self) -> None:
         """Raise RefusedEdit unless the patch file reads back as whole commands, with no open transaction."""
-        source, tracker, size = FileSource(self._temp), ContextTracker(), 0
+        source, tracker, size = open_written(self._temp), ContextTracker(), 0
         try:
             for tile in read_tiles(source, command_table().names):
                 if not isinstance(tile, RecordBatch):

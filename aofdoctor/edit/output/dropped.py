@@ -12,8 +12,8 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF, AofPart
 from aofdoctor.aof.patched_source import PatchedSource
 from aofdoctor.edit.drops import Drop, DropFactory, span_in_file
+from aofdoctor.edit.output.attributes import Ownership, attributes_of_part
 from aofdoctor.edit.output.durable import copy_span, create_file, sync_directory, write_all
-from aofdoctor.edit.output.receipt import Ownership
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
 
@@ -39,8 +39,7 @@ def write_dropped(
             source = part.source
             assert isinstance(source, FileSource | PatchedSource)
             name = part.name if index in omitted_parts else f"{part.name}.lost"
-            status = (source.file if isinstance(source, PatchedSource) else source).stat
-            with ownership.new_file(folder / name, status) as target:
+            with ownership.new_file(folder / name, attributes_of_part(part)) as target:
                 for line in _copy_ranges(aof, part_drops, part, source, name, target):
                     write_all(lines, line)
         os.fsync(lines)

@@ -7,9 +7,7 @@ import errno
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -158,17 +156,6 @@ def rename_directory_into_place(temp: Path, path: Path) -> None:
     except BaseException:
         os.rename(path, temp)
         raise
-
-
-@contextmanager
-def scratch_directory(path: Path) -> Iterator[Path]:
-    """Create a directory next to a path, on the same file system; it is removed with its content at the end."""
-    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def timestamped_path(path: Path, suffix: str, other_suffixes: tuple[str, ...] = ()) -> Path | None:

@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.edit.output.durable import sync_directory, timestamped_path
 from aofdoctor.edit.output.fingerprint import has_same_content, is_same_file
-from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite, require_not_open
+from aofdoctor.edit.output.in_use import exclusive_fds, require_no_rewrite, require_not_open
+from aofdoctor.edit.output.interrupted import clean_up, interrupts_deferred, scratch_directory, write_journal
 from aofdoctor.edit.output.receipt import Receipt
 from aofdoctor.errors import RefusedEdit, SourceChanged
 
@@ -66,20 +66,34 @@ def exchange(aof: AOF, write: OutputWriter, force: bool) -> Receipt:
             require_not_open(one.path)
     if aof.manifest_path and aof.manifest_path.exists():
         snapshots.append(_FileSnapshot(aof.manifest_path, os.stat(aof.manifest_path)))
-    receipt = write(_backup_path(place), place)
-    aof.close()
-    output_inode = os.stat(receipt.output).st_ino
-    try:
-        _swap_exclusively(place, receipt.output, snapshots, names, force)
-    except BaseException as problem:
-        if os.stat(place).st_ino == output_inode:
-            problem.add_note(
-                f"it is done, and may not be on disk yet: aofdoctor undo {text.shell_quote(str(receipt.path))}"
-            )
-        else:
-            _remove(receipt)
-        raise
+    clean_up(place)
+    with scratch_directory(place) as folder:
+        backup = _backup_path(place)
+        try:
+            receipt = write(backup, place)
+        except KeyboardInterrupt:
+            _remove_output(backup)
+            raise
+        aof.close()
+        output_inode = os.stat(receipt.output).st_ino
+        try:
+            write_journal(folder, _named_files(receipt), (receipt.output, place))
+            with interrupts_deferred():
+                _swap_exclusively(place, receipt.output, snapshots, names, force)
+        except BaseException as problem:
+            if os.stat(place).st_ino == output_inode:
+                problem.add_note(
+                    f"it is done, and may not be on disk yet: aofdoctor undo {text.shell_quote(str(receipt.path))}"
+                )
+            else:
+                _remove_output(backup)
+            raise
     return receipt
+
+
+def _named_files(receipt: Receipt) -> list[tuple[Path, Path]]:
+    """The files that `write` has made, as pairs of the same path for the journal."""
+    return [(path, path) for path in (receipt.output, receipt.path, receipt.dropped_path) if path]
 
 
 def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
@@ -103,12 +117,12 @@ def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
     return found
 
 
-def _remove(receipt: Receipt) -> None:
-    """Remove the files of an output if the exchange of names failed."""
-    for path in (receipt.output, receipt.path, receipt.dropped_path):
-        if path and path.is_dir():
+def _remove_output(backup: Path) -> None:
+    """Remove an output of this run, its receipt and its dropped bytes: the names were not exchanged."""
+    for path in (backup.with_name(backup.name + suffix) for suffix in ("", ".receipt.json", ".lost")):
+        if path.is_dir():
             shutil.rmtree(path)
-        elif path:
+        else:
             path.unlink(missing_ok=True)
 
 
@@ -147,9 +161,9 @@ def _swap_exclusively(
 
     The old files must be as they were when they were read.
     """
-    with ExitStack() as stack:
+    with exclusive_fds([one.path for one in snapshots], force) as held:
         for one in snapshots:
-            now = os.fstat(stack.enter_context(exclusive_fd(one.path, force)))
+            now = os.fstat(held[one.path])
             if not (is_same_file(one.status, now) and has_same_content(one.status, now)):
                 raise SourceChanged(
                     f"{text.display_path(str(one.path))} is not what it was when it was read", "run it again"

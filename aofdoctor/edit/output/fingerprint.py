@@ -1,4 +1,8 @@
-"""Recognise a file by its identity and modification time, hashes of both ends, and hashes of the bytes around edits."""
+"""Recognise a file by its identity and modification time, hashes of both ends, and hashes of the bytes around edits.
+
+Bytes that the disk cannot read raise an OSError.  Only for evidence, a source that is rescued from a failing disk, they
+are hashed as NULs; the fingerprint says so, and its hashes are then not compared.
+"""
 
 import errno
 import hashlib
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aofdoctor.source import PAGE_SIZE
+from aofdoctor.source import PAGE_SIZE, FileSource
 from aofdoctor.span import Span
 
 _PIECE = 1 << 20
@@ -37,6 +41,7 @@ class Fingerprint:
     head_sha256: str
     tail_sha256: str
     full_sha256: str = ""
+    is_unreadable: bool = False  # Some of the hashed bytes could not be read, and were hashed as NULs.
 
     END_BYTES = 1 << 16
 
@@ -45,20 +50,35 @@ class Fingerprint:
         return {
             "path": self.path, "device": self.device, "inode": self.inode, "size": self.size,
             "mtime_ns": self.mtime_ns, "sha256_first_64k": self.head_sha256, "sha256_last_64k": self.tail_sha256,
-        } | ({"sha256": self.full_sha256} if self.full_sha256 else {})  # fmt: skip
+        } | ({"sha256": self.full_sha256} if self.full_sha256 else {}) | (
+            {"unreadable": True} if self.is_unreadable else {}
+        )  # fmt: skip
 
 
-def fingerprint(path: Path, name: Path, full_hash: bool = False) -> Fingerprint:
-    """Compute the fingerprint of the file at `path`; it is recorded under `name`, which the file has or will have."""
+def fingerprint(path: Path, name: Path, full_hash: bool = False, is_evidence: bool = False) -> Fingerprint:
+    """Compute the fingerprint of the file at `path`; it is recorded under `name`, which the file has or will have.
+
+    With `is_evidence` it can have unreadable bytes; otherwise they raise an OSError.
+    """
     with open(path, "rb") as file:
-        return fingerprint_fd(file.fileno(), name, full_hash)
+        return fingerprint_fd(file.fileno(), name, full_hash, is_evidence)
 
 
-def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
-    """The fingerprint of an open file at `path`; with `full_hash` it includes the SHA-256 of all bytes."""
+def fingerprint_source(source: FileSource, full_hash: bool = False) -> Fingerprint:
+    """The fingerprint of a source file of an edit, which may have unreadable bytes if the edit tolerates them."""
+    return fingerprint_fd(source.fd, Path(source.path), full_hash, is_evidence=source.unreadable is not None)
+
+
+def fingerprint_fd(fd: int, path: Path, full_hash: bool = False, is_evidence: bool = False) -> Fingerprint:
+    """The fingerprint of an open file at `path`; with `full_hash` it includes the SHA-256 of all bytes.
+
+    With `is_evidence` it can have unreadable bytes; otherwise they raise an OSError.
+    """
     status = os.fstat(fd)
-    head = _read(fd, Fingerprint.END_BYTES, 0)
-    tail = _read(fd, Fingerprint.END_BYTES, max(0, status.st_size - Fingerprint.END_BYTES))
+    reader = _Reader(fd, str(path), is_evidence)
+    head = reader.read(Fingerprint.END_BYTES, 0)
+    tail = reader.read(Fingerprint.END_BYTES, max(0, status.st_size - Fingerprint.END_BYTES))
+    full_sha256 = _hash(reader, status.st_size) if full_hash else ""
     return Fingerprint(
         str(path.absolute()),
         status.st_dev,
@@ -67,47 +87,60 @@ def fingerprint_fd(fd: int, path: Path, full_hash: bool = False) -> Fingerprint:
         status.st_mtime_ns,
         hashlib.sha256(head).hexdigest(),
         hashlib.sha256(tail).hexdigest(),
-        _hash(fd, status.st_size) if full_hash else "",
+        full_sha256,
+        reader.has_failed,
     )
 
 
-def _hash(fd: int, size: int) -> str:
-    """The SHA-256 of the first `size` bytes of a file."""
+def _hash(reader: "_Reader", size: int) -> str:
+    """The SHA-256 of the first `size` bytes."""
     digest = hashlib.sha256()
     for at in range(0, size, _PIECE):
-        digest.update(_read(fd, min(_PIECE, size - at), at))
+        digest.update(reader.read(min(_PIECE, size - at), at))
     return digest.hexdigest()
 
 
-def _read(fd: int, size: int, offset: int) -> bytes:
-    """Read bytes of a file, with NULs for unreadable sectors, so that a damaged file has a fingerprint too."""
-    data = bytearray()
-    while len(data) < size:
-        try:
-            more = os.pread(fd, size - len(data), offset + len(data))
-        except OSError as problem:
-            if problem.errno != errno.EIO:
-                raise
-            more = bytes(min(PAGE_SIZE - (offset + len(data)) % PAGE_SIZE, size - len(data)))
-        if not more:
-            break
-        data += more
-    return bytes(data)
+@dataclass(slots=True)
+class _Reader:
+    """Reads a file; of evidence, pages that cannot be read become NULs, and `has_failed` is set."""
+
+    fd: int
+    path: str
+    is_evidence: bool = False
+    has_failed: bool = False
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Read `size` bytes, or fewer at the end of the file."""
+        data = bytearray()
+        while len(data) < size:
+            try:
+                more = os.pread(self.fd, size - len(data), offset + len(data))
+            except OSError as problem:
+                if problem.errno != errno.EIO or not self.is_evidence:
+                    raise OSError(problem.errno, problem.strerror, self.path) from None
+                more = bytes(min(PAGE_SIZE - (offset + len(data)) % PAGE_SIZE, size - len(data)))
+                self.has_failed = True
+            if not more:
+                break
+            data += more
+        return bytes(data)
 
 
-def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int) -> str:
-    """The SHA-256 of the bytes around one overwritten byte range, with all overwritten bytes as NULs.
+def neighbourhood_sha256(fd: int, span: Span, edits: Sequence[Span], size: int, is_evidence: bool = False) -> str:
+    """The SHA-256 of the bytes around an edit, with the bytes of all edits zeroed.
 
-    File bytes from offset `size` on are ignored.
+    File bytes from offset `size` on are ignored.  Unreadable bytes raise an OSError, but with `is_evidence` are NULs.
     """
-    before = _read_with_edits_zeroed(fd, Span(max(0, span.start - NEIGHBOURHOOD_BYTES), span.start), edits)
-    after = _read_with_edits_zeroed(fd, Span(span.end, max(span.end, min(size, span.end + NEIGHBOURHOOD_BYTES))), edits)
+    reader = _Reader(fd, "", is_evidence)
+    before = _read_with_edits_zeroed(reader, Span(max(0, span.start - NEIGHBOURHOOD_BYTES), span.start), edits)
+    end = max(span.end, min(size, span.end + NEIGHBOURHOOD_BYTES))
+    after = _read_with_edits_zeroed(reader, Span(span.end, end), edits)
     return hashlib.sha256(before + after).hexdigest()
 
 
-def _read_with_edits_zeroed(fd: int, span: Span, edits: Sequence[Span]) -> bytearray:
-    """Read a byte range of a file, and replace the bytes that an edit overwrites (`edits`) with NULs."""
-    data = bytearray(_read(fd, span.size, span.start))
+def _read_with_edits_zeroed(reader: _Reader, span: Span, edits: Sequence[Span]) -> bytearray:
+    """Read a byte range of a file, with the bytes of the edits in it zeroed."""
+    data = bytearray(reader.read(span.size, span.start))
     for edit in edits:
         low, high = max(edit.start, span.start) - span.start, min(edit.end, span.end) - span.start
         if low < high:

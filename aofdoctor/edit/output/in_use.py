@@ -8,10 +8,11 @@ about other machines.
 import errno
 import fcntl
 import os
+import resource
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ from aofdoctor.errors import RefusedEdit
 _SHARED_FILESYSTEMS = (
     "nfs", "cifs", "smb", "ceph", "gluster", "lustre", "9p", "fuse", "afs", "gfs", "ocfs", "virtiofs",
 )  # fmt: skip
+_OTHER_DESCRIPTORS = 512  # descriptors for all other purposes
 _REWRITE_FRESH_SECONDS = 600  # A temporary file of a rewrite that was written to more recently is in use.
 _HINT = (
     "stop the server without a save (redis-cli SHUTDOWN NOSAVE) and keep its supervisor from starting it, "
@@ -72,6 +74,39 @@ def require_not_open(path: Path) -> None:
         raise RefusedEdit(
             f"{text.display_path(str(path))} may not be edited in place: held open by {', '.join(holders)}", _HINT
         )
+
+
+@contextmanager
+def exclusive_fds(paths: Iterable[Path], force: bool) -> Iterator[dict[Path, int]]:
+    """Descriptors of several files, each as from `exclusive_fd`; names of the same file share one.
+
+    A second descriptor of a file would wait for the lease of the first.
+    """
+    with ExitStack() as stack:
+        by_identity: dict[tuple[int, int], int] = {}
+        held: dict[Path, int] = {}
+        status_by_path = {path: os.stat(path) for path in paths}
+        _allow_descriptors(len(status_by_path))
+        for path, status in status_by_path.items():
+            identity = (status.st_dev, status.st_ino)
+            if identity not in by_identity:
+                by_identity[identity] = stack.enter_context(exclusive_fd(path, force))
+            held[path] = by_identity[identity]
+        yield held
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise the limit of descriptors to `count` and a usual number; raises RefusedEdit if that is not allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise RefusedEdit(
+            f"{count:,} files are to be locked at once, and a process may have {hard:,} files open (ulimit -n)",
+            "write a copy with -o, or run aofdoctor with a higher limit",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 @contextmanager

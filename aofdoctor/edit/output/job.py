@@ -4,26 +4,25 @@ The edit decides which files the output has and which bytes they hold; this modu
 made durable and given its owner.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from aofdoctor.edit.output.attributes import FileAttributes, Ownership
 from aofdoctor.edit.output.durable import write_all
-from aofdoctor.edit.output.receipt import Ownership
 
 OnBytesDone = Callable[[int], None]  # called with the number of bytes read or written so far
 DroppedWriter = Callable[[Path, Ownership], None]  # writes the dropped bytes to a new directory at a path
 
 
 class NewManifest(NamedTuple):
-    """The manifest of an output, with the file status that gives owner and mode to it and to its directory."""
+    """The manifest of an output, with the attributes (owner, mode, ACL) that it and its directory get."""
 
     name: str
     lines: bytes
-    owner: os.stat_result
-    directory_owner: os.stat_result
+    attributes: FileAttributes
+    directory_attributes: FileAttributes
 
 
 @dataclass(slots=True)
@@ -50,10 +49,10 @@ class OutputJob:
             self.on_progress(self.bytes_done)
 
     def write_manifest(self, manifest: NewManifest) -> None:
-        """Write the manifest to the output directory, and give the directory its owner and mode."""
-        with self.ownership.new_file(self.path / manifest.name, manifest.owner) as fd:
+        """Write the manifest to the output directory, and give the directory its attributes."""
+        with self.ownership.new_file(self.path / manifest.name, manifest.attributes) as fd:
             write_all(fd, manifest.lines)
-        self.ownership.copy_to_directory(self.path, manifest.directory_owner)
+        self.ownership.copy_to_directory(self.path, manifest.directory_attributes)
 
 
 def output_part(output: Path, name: str) -> Path:

@@ -8,8 +8,7 @@ with the old bytes is on disk before the first byte changes. A PING loads on eve
 import base64
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import aofdoctor
 from aofdoctor import text
+from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.model import AOF
 from aofdoctor.aof.reader import WINDOW, read_batches
 from aofdoctor.edit.drops import Drop
@@ -28,10 +28,10 @@ from aofdoctor.edit.output.fingerprint import (
     neighbourhood_sha256,
     neighbouring_edits,
 )
-from aofdoctor.edit.output.in_use import exclusive_fd, require_no_rewrite
+from aofdoctor.edit.output.in_use import exclusive_fds, require_no_rewrite
 from aofdoctor.errors import RefusedEdit, SourceChanged
 from aofdoctor.server.command_table import command_table
-from aofdoctor.source import FileSource
+from aofdoctor.source import BytesSource, FileSource
 from aofdoctor.span import Span
 
 OVERWRITES_MAX = 100_000  # edits that one receipt holds
@@ -98,6 +98,10 @@ def plan_overwrites(aof: AOF, drops: Iterator[Drop], first_damage: Mapping[int, 
         path = Path(os.path.realpath(source.path))
         statuses[path] = source.stat
         found = overwrites_in_span(source, drop.span)
+        if not all(is_flush_record(edit.old) for edit in found):
+            raise RefusedEdit(
+                f"the flush at {drop.span.start} is not one that undo recognises", "strip it into a copy with -o"
+            )
         count += len(found)
         if count > OVERWRITES_MAX:
             raise RefusedEdit(f"more than {OVERWRITES_MAX:,} flushes", "strip them into a copy with -o")
@@ -117,6 +121,19 @@ def overwrites_in_span(source: FileSource, span: Span) -> list[Overwrite]:
                 return found
             found.append(Overwrite(record.start, bytes(batch.raw(i)), ping_of_size(record.size)))
     return found
+
+
+def is_flush_record(data: bytes) -> bool:
+    """Whether bytes are exactly one flush command.
+
+    A command that no server knows, with at most one argument, can be a flush that rename-command has renamed.
+    """
+    for batch in read_batches(BytesSource(data), command_table().names, 0):
+        if batch.count != 1 or batch.span != Span(0, len(data)):
+            return False
+        number = batch.ids[0]
+        return number in command_table().with_effect("flush") or (number == UNKNOWN and 1 <= batch.argc[0] <= 2)
+    return False
 
 
 def _file(aof: AOF, part: int) -> FileSource:
@@ -139,8 +156,8 @@ def overwrite(
         for folder in {folder for target in files for folder in (target.path.parent, target.path.parent.parent)}:
             require_no_rewrite(folder)
     receipt = receipt_path or _receipt_path(files[0].path)
-    with ExitStack() as stack:
-        held = [(target, stack.enter_context(exclusive_fd(target.path, force))) for target in files]
+    with exclusive_fds([target.path for target in files], force) as fds:
+        held = [(target, fds[target.path]) for target in files]
         for target, fd in held:
             _require_unchanged(target, os.fstat(fd), force)
         entries = [_entry(target, fd) for target, fd in held]
@@ -149,9 +166,16 @@ def overwrite(
             for target, fd in held:
                 write_and_verify(fd, target.path, [(edit.start, edit.new) for edit in target.edits])
         except BaseException as problem:
-            problem.add_note(f"it may be half done: aofdoctor undo {text.shell_quote(str(receipt))} takes it back")
+            problem.add_note(f"it may be half done: {undo_command(receipt, files)} takes it back")
             raise
     return receipt
+
+
+def undo_command(receipt: Path, files: Sequence[FileOverwrites], shorten: Callable[[Path], str] = str) -> str:
+    """The command that undoes overwrites; it names the files that are not in the receipt's directory or below it."""
+    folder = os.path.realpath(receipt.parent)
+    outside = [target.path for target in files if not target.path.is_relative_to(folder)]
+    return " ".join(["aofdoctor undo", *(text.shell_quote(shorten(path)) for path in (receipt, *outside))])
 
 
 def _require_unchanged(target: FileOverwrites, now: os.stat_result, force: bool) -> None:

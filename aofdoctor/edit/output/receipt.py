@@ -1,10 +1,7 @@
-"""The receipt of an edit's output, the owners of its files, and the rename of all files at once or not at all."""
+"""The receipt of an edit's output, and the rename of all files at once or not at all."""
 
 import os
-import shutil
-import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +10,7 @@ from typing import Any
 import aofdoctor
 from aofdoctor import text
 from aofdoctor.aof.model import AOF
-from aofdoctor.edit.output.durable import create_file, rename_directory_into_place, rename_file_into_place
-from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_fd
+from aofdoctor.edit.output.fingerprint import fingerprint, fingerprint_source
 from aofdoctor.errors import SourceChanged
 from aofdoctor.source import FileSource
 
@@ -33,62 +29,6 @@ class Receipt:
     path: Path
     dropped_path: Path | None = None
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Ownership:
-    """Gives the files written for `output` the owner and mode of their source.
-
-    If the owner cannot be kept, `warnings` gets a sentence with the chown command to run.
-    """
-
-    output: Path
-    warnings: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def new_file(self, path: Path, status: os.stat_result) -> Iterator[int]:
-        """A descriptor to write a new file; afterwards the file gets its owner and mode, and is synced to disk."""
-        fd = create_file(path)
-        try:
-            yield fd
-            self._copy_to_file(fd, status)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def _copy_to_file(self, fd: int, status: os.stat_result) -> None:
-        try:
-            os.fchown(fd, status.st_uid, status.st_gid)
-        except PermissionError:
-            self._warn_owner_not_kept(status)
-        os.fchmod(fd, stat.S_IMODE(status.st_mode))
-
-    def copy_to_directory(self, folder: Path, status: os.stat_result) -> None:
-        """Give a directory its owner and mode; it stays readable and writable for its owner."""
-        try:
-            os.chown(folder, status.st_uid, status.st_gid)
-        except PermissionError:
-            self._warn_owner_not_kept(status)
-        os.chmod(folder, stat.S_IMODE(status.st_mode) | 0o700)
-
-    def _warn_owner_not_kept(self, status: os.stat_result) -> None:
-        line = f"chown -R {status.st_uid}:{status.st_gid} {text.shell_quote(str(self.output))}"
-        warning = f"the owner could not be kept, and a server that cannot open its file does not start: {line}"
-        if warning not in self.warnings:
-            self.warnings.append(warning)
-
-
-def rename_into_place(finished: list[tuple[Path, Path]]) -> None:
-    """Rename finished files and directories, given as (scratch path, final path): all of them, or none on an error."""
-    done: list[Path] = []
-    try:
-        for made, path in finished:
-            rename_directory_into_place(made, path) if made.is_dir() else rename_file_into_place(made, path)
-            done.append(path)
-    except BaseException:
-        for path in done:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise
 
 
 def growth_warning(source: FileSource) -> str:
@@ -117,10 +57,7 @@ def outputs_json(made: Path, output: Path, full_hash: bool) -> list[dict[str, An
 def exchange_json(aof: AOF, receipt: Receipt, exchange_with: Path, full_hash: bool) -> dict[str, Any]:
     """The receipt's fields about an exchange: the name that the output will have, and where the old bytes are kept."""
     manifest = aof.manifest_path
-    prints = [
-        fingerprint_fd(AOF.require_file(part).fd, Path(AOF.require_file(part).path), full_hash)
-        for part in aof.existing_parts
-    ]
+    prints = [fingerprint_source(AOF.require_file(part), full_hash) for part in aof.existing_parts]
     prints += [fingerprint(manifest, manifest, full_hash)] if manifest and manifest.exists() else []
     return {
         "kind": "exchange", "exchanged_with": str(exchange_with), "source": [one.as_json() for one in prints],

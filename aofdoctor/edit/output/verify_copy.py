@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from aofdoctor import text
 from aofdoctor.aof.patched_source import PatchedSource
@@ -16,6 +17,13 @@ from aofdoctor.source import FileSource, pread
 from aofdoctor.span import Span
 
 _COMPARE = 1 << 18
+
+
+def open_written(path: Path) -> FileSource:
+    """Open a file that an edit has just written; bytes of it that cannot be read raise an OSError."""
+    written = FileSource(path)
+    written.raise_on_read_errors()
+    return written
 
 
 def require_same_bytes(

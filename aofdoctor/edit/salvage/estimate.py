@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from aofdoctor import text
-from aofdoctor.aof.model import AOF
 from aofdoctor.check.examine import examine
 from aofdoctor.check.report import Report, needs_salvage
 from aofdoctor.edit.plan import Plan
@@ -47,12 +46,9 @@ def estimate_salvage(report: Report) -> SalvageEstimate | None:
     if not needs_salvage(report) or any(part.size is None for part in report.aof.existing_parts):
         return None
     try:
-        return SalvageEstimate.of_plan(plan_salvage(report.aof, _examine)[0])
+        examine_again = lambda aof: report if aof is report.aof else examine(aof)  # noqa: E731
+        return SalvageEstimate.of_plan(plan_salvage(report.aof, examine_again)[0])
     except NothingReadable:
         return SalvageEstimate(0, 0, 0, has_rdb=any(part.preamble for part in report.parts))
     except AofdoctorError:
         return None
-
-
-def _examine(aof: AOF) -> Report:
-    return examine(aof)

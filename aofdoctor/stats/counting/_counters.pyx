@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
+from aofdoctor.stats.counting.constants import HASH_SEED
 
 
 cdef extern from "record_counters.h" nogil:
@@ -34,13 +35,11 @@ cdef extern from "record_counters.h" nogil:
                      const int64_t *time, const uint32_t *indexes, size_t count, int64_t threshold, uint32_t *larger)
 
 cdef extern from "heavy_hitters.h" nogil:
+    uint64_t hitters_seed
     enum:
-        HITTERS_SETS
-        HITTERS_WAYS
-        HITTERS_KEY_BYTES_KEPT
-        HITTERS_KEY_BYTES_COMPARED
-        HITTERS_NAMES_SLOTS
-        HITTERS_NAME_BYTES_KEPT
+        HITTERS_SETS, HITTERS_WAYS
+        HITTERS_KEY_BYTES_KEPT, HITTERS_KEY_BYTES_COMPARED
+        HITTERS_NAMES_SLOTS, HITTERS_NAME_BYTES_KEPT
     ctypedef struct hitters_name:
         int64_t commands, bytes, extra
         uint32_t size, used
@@ -204,6 +203,7 @@ cdef class RecordCounters:
 
 
 cdef int64_t _NO_FACTORS = 0
+hitters_seed = HASH_SEED
 
 
 cdef int _alloc_names(hitters_names *names) except -1:

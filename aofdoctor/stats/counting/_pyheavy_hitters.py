@@ -10,6 +10,7 @@ from aofdoctor.aof.constants import UNKNOWN
 from aofdoctor.aof.records import RecordBatch
 from aofdoctor.stats.counting.constants import (
     ALWAYS_COUNTED_BITS,
+    HASH_SEED,
     KEY_BYTES_COMPARED,
     KEY_BYTES_KEPT,
     NAME_BYTES_KEPT,
@@ -30,7 +31,7 @@ def _mix(h: int, word: int) -> int:
 
 
 def _hash(data: bytes, seed: int) -> int:
-    h = _mix(seed & _MASK, len(data))
+    h = _mix((seed ^ HASH_SEED) & _MASK, len(data))
     for at in range(0, len(data), 8):
         h = _mix(h, int.from_bytes(data[at : at + 8], "little"))
     h = h * 0xFF51AFD7ED558CCD & _MASK

@@ -3,6 +3,11 @@
 The C headers in this directory repeat the numbers.
 """
 
+import os
+
+# The seed of all hashes of names from a file: nobody can choose names that all have the same slot.
+HASH_SEED = int.from_bytes(os.urandom(8), "little")
+
 # ---- by database: record_counters.h ----
 TRACKED_DBS = 1024  # databases with a row of their own
 OTHER_DBS_ROW, UNKNOWN_DB_ROW, DB_ROWS = TRACKED_DBS, TRACKED_DBS + 1, TRACKED_DBS + 2

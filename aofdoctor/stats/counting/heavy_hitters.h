@@ -31,6 +31,9 @@
 
 /* ---- hashes ---- */
 
+/* A random number, set when the module is loaded: nobody can choose names that all have the same slot. */
+static uint64_t hitters_seed = 0;
+
 static inline uint64_t hitters_mix(uint64_t h, uint64_t word) {
     h = (h ^ word) * 0x9e3779b97f4a7c15u;
     return h ^ h >> 29;
@@ -38,7 +41,7 @@ static inline uint64_t hitters_mix(uint64_t h, uint64_t word) {
 
 /* Hash p[0..size); eight bytes after it must be readable. */
 static inline uint64_t hitters_hash(const uint8_t *p, size_t size, uint64_t extra) {
-    uint64_t h = hitters_mix(extra, size);
+    uint64_t h = hitters_mix(extra ^ hitters_seed, size);
     size_t at = 0;
     for (; at + 8 <= size; at += 8) h = hitters_mix(h, scan_load8(p + at));
     if (at < size) h = hitters_mix(h, scan_load8(p + at) & (~(uint64_t)0 >> 8 * (8 - (size - at))));

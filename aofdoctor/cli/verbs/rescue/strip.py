@@ -1,7 +1,6 @@
 """aofdoctor strip: drop the flush that emptied the database, or other commands, in a copy or in place."""
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,8 @@ from aofdoctor import text
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli import options
 from aofdoctor.cli.console import (
-    discard_stdout,
     make_painter,
+    outcome_on_failed_output,
     print_error_line,
     print_json,
     print_line,
@@ -24,7 +23,7 @@ from aofdoctor.cli.edit_runner import confirm, edit_json, run_edit
 from aofdoctor.cli.options import NO_SELECTION, open_path, parse_renames
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
 from aofdoctor.cli.views.edit_text import overwrite_lines, short_path
-from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites
+from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites, undo_command
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.strip import AmbiguousFlushGroup, FlushSurvey, plan_from_recipe, plan_tail
 from aofdoctor.edit.preconditions import require_complete_set
@@ -179,31 +178,27 @@ def _overwrite_in_place(plan: Plan, output_options: OutputOptions, trust_tail: b
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
     plan.aof.close()
-    _print_lines(overwrite_lines(plan, overwrites, make_painter()), output_options.json)
+    with outcome_on_failed_output("nothing was written yet"):
+        _print_lines(overwrite_lines(plan, overwrites, make_painter()), output_options.json)
     names = ", ".join(text.display_path(short_path(target.path)) for target in overwrites)
     confirm(
         f"Overwrite {text.format_count(count, 'flush', 'flushes')} ({text.format_size(size)}) in {names}?",
         output_options.yes,
     )
-    try:
-        receipt = overwrite(
-            overwrites,
-            output_options.force_in_use,
-            trust_tail,
-            Path(os.path.abspath(receipt_path)) if receipt_path else None,
-        )
-    except KeyboardInterrupt as problem:  # The program ends without a message, so the notes are printed here.
-        for note in getattr(problem, "__notes__", ()):
-            warn(text.display_path(note))
-        raise
+    receipt = overwrite(
+        overwrites,
+        output_options.force_in_use,
+        trust_tail,
+        Path(os.path.abspath(receipt_path)) if receipt_path else None,
+    )
     _print_result(plan, overwrites, receipt, output_options.json)
 
 
 def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, json: bool) -> None:
-    """Print the result of overwriting flushes in place; an error while printing gets a note with the receipt's path."""
+    """Print the result; if standard output cannot be written, standard error names the receipt all the same."""
     count = sum(len(target.edits) for target in overwrites)
     size = sum(len(edit.old) for target in overwrites for edit in target.edits)
-    try:
+    with outcome_on_failed_output(f"the edit is done, receipt {text.display_path(str(receipt))}", is_done=True):
         if json:
             result = edit_json(plan, str(overwrites[0].path), receipt)
             result["bytes"] |= {"after": plan.size, "dropped": 0}  # A PING of the same size replaces each flush.
@@ -212,15 +207,9 @@ def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, j
         result_text = f"{flushes} overwritten, {text.format_size(size)} changed, on disk and read back"
         lines = [
             "", make_painter()(f"done: {result_text}", "good"), f"receipt: {text.display_path(short_path(receipt))}",
-            f"         aofdoctor undo {text.shell_quote(short_path(receipt))} takes it back", _next_step(plan.aof),
+            f"         {undo_command(receipt, overwrites, short_path)} takes it back", _next_step(plan.aof),
         ]  # fmt: skip
         _print_lines(lines, json)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()
-    except OSError as problem:
-        problem.add_note(f"the edit itself is done; its receipt is {receipt}")
-        raise
 
 
 def _next_step(aof: AOF) -> str:
