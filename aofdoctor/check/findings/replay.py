@@ -12,7 +12,7 @@ from aofdoctor.check.replay_errors import (
     SELECT_OUT_OF_RANGE,
     ReplayError,
 )
-from aofdoctor.check.report import Report, shell_path
+from aofdoctor.check.report import Report, needs_salvage, salvage_command, shell_path
 from aofdoctor.check.vector_adds import CRASH_REASON
 from aofdoctor.finding import Finding, Severity
 from aofdoctor.server.verdict import Outcome, Verdict
@@ -134,8 +134,9 @@ def _corrupt_tail_option(report: Report) -> Iterator[Finding]:
         )
         if cut == 0:
             message += ", the whole file; the next start is then nearly empty"
-        detail = f"aofdoctor repair {shell_path(report)} works on a copy instead."
-        yield Finding("corrupt-tail-option", Severity.WARNING, message, part, cut, None, detail=detail)
+        commands = (salvage_command(report),) if needs_salvage(report) else ()
+        hint = "a salvage works on a copy instead" if commands else ""
+        yield Finding("corrupt-tail-option", Severity.WARNING, message, part, cut, None, hint=hint, commands=commands)
 
 
 # -- helpers --
