@@ -2,8 +2,7 @@
 
 from aofdoctor import text
 from aofdoctor.advice.step import Step
-from aofdoctor.check.report import Report, needs_salvage, salvage_command
-from aofdoctor.free_names import free_name
+from aofdoctor.check.report import Report, needs_salvage, output_name, salvage_command
 
 
 def next_steps(report: Report) -> list[Step]:
@@ -19,7 +18,7 @@ def next_steps(report: Report) -> list[Step]:
     if needs_salvage(report):
         sentence = f"write a copy that keeps everything that can be read (up to {text.format_size(report.size)})"
         steps.append(Step(sentence, (salvage_command(report),)))
-        source = free_name(report.aof.path, "repaired")
+        source = output_name(report, "repaired")
     if report.flushes.count:
         steps.extend(_flush_steps(report, source, is_intermediate=bool(steps)))
     return steps
@@ -30,7 +29,7 @@ def _flush_steps(report: Report, source: str, is_intermediate: bool) -> list[Ste
     if report.flushes.group_count > 1:
         groups = f"{report.flushes.group_count:,} groups of flushes"
         return [Step(f"list the {groups}; the list says how to choose", (f"aofdoctor strip {quoted}",))]
-    output = text.shell_quote(free_name(report.aof.path, "rescued"))
+    output = text.shell_quote(output_name(report, "rescued"))
     copy = Step(
         f"take the flush back in a copy ({text.format_size(report.size)})",
         (f"aofdoctor strip {quoted} -o {output}",),

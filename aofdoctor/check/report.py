@@ -1,5 +1,6 @@
 """The facts that the examination of an AOF collects, before findings judge them and the command line prints them."""
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -135,8 +136,13 @@ def shell_path(report: Report) -> str:
     return text.shell_quote(report.aof.path)
 
 
+def output_name(report: Report, suffix: str) -> str:
+    """Return a free name for an output: beside the path that the user gave, or for a manifest beside its directory."""
+    aof = report.aof
+    is_manifest = aof.layout == "multi-part" and os.path.isfile(aof.path)
+    return free_name(aof.directory if is_manifest and aof.directory else aof.path, suffix)
+
+
 def salvage_command(report: Report) -> str:
     """Return the shell command that writes a copy with everything that can be read, under a free name."""
-    return (
-        f"aofdoctor repair {shell_path(report)} --salvage -o {text.shell_quote(free_name(report.aof.path, 'repaired'))}"
-    )
+    return f"aofdoctor repair {shell_path(report)} --salvage -o {text.shell_quote(output_name(report, 'repaired'))}"

@@ -41,4 +41,4 @@ def _repeated_command(output: str) -> str:
         is_output = previous in ("-o", "--output") or word.startswith(("--output=", "-o"))
         words.append(word.removesuffix(output) + again if is_output and word.endswith(output) else word)
         previous = word
-    return " ".join(map(text.shell_quote, words))
+    return " ".join(map(text.shell_word, words))

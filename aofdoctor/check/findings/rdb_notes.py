@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 from aofdoctor import text
 from aofdoctor.aof.records import Preamble
-from aofdoctor.check.report import PartReport, Report, shell_path
+from aofdoctor.check.report import PartReport, Report, output_name, shell_path
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.free_names import free_name
 from aofdoctor.rdb.opcodes import FIRST_OPCODE, RdbType, ValkeyRdbType
 from aofdoctor.server.module_types import has_module_type, module_title
 from aofdoctor.server.versions import RDB_VERSIONS_WRITTEN, ServerVersion
@@ -132,7 +131,7 @@ def _conversion(
         return "", ()
     loses = without_modules or bool(part.modules) or (target is not None and _may_lose(rdb, target))
     lossy = " --lossy" if loses else ""
-    output = text.shell_quote(free_name(report.aof.path, "converted"))
+    output = text.shell_quote(output_name(report, "converted"))
     command = f"aofdoctor convert {shell_path(report)} --base rdb --rdb-version {version}{lossy} -o {output}"
     if without_modules:
         return "leave the module data out", (command,)

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from aofdoctor import text
-from aofdoctor.check.report import Report, shell_path
+from aofdoctor.check.report import Report, output_name, shell_path
 from aofdoctor.check.unknown_commands import UnknownName
 from aofdoctor.finding import Finding, Severity
-from aofdoctor.free_names import free_name
 from aofdoctor.server.module_commands import BUNDLED_WITH_REDIS_8
 from aofdoctor.server.versions import VERSIONS, is_newer_than_table, newest_version
 
@@ -41,7 +40,7 @@ def _unknown_commands(report: Report) -> Iterator[Finding]:
     for unknown in report.unknown.commands.values():
         name = text.quote(unknown.name.upper())
         message = f"{name}: {_count_and_place(unknown, 'command')}{_origin(unknown)}; {_refusal(unknown)}"
-        output = text.shell_quote(free_name(report.aof.path, "repaired"))
+        output = text.shell_quote(output_name(report, "repaired"))
         command = f"aofdoctor repair {shell_path(report)} --salvage --drop-unknown -o {output}"
         hint, commands = ("leave it out", (command,)) if unknown.is_in_no_table else ("", ())
         yield Finding(

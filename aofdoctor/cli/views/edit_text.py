@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aofdoctor import text
+from aofdoctor.advice.after_in_place import steps_after_in_place
 from aofdoctor.aof.model import AOF
 from aofdoctor.cli.console import Paint
 from aofdoctor.cli.views.plan_totals import totals_after, totals_before, unused_file_lines
+from aofdoctor.cli.views.steps import step_lines
 from aofdoctor.edit.drops import span_in_file
 from aofdoctor.edit.edit import Edit
 from aofdoctor.edit.output.receipt import Receipt
@@ -176,8 +178,14 @@ def exchange_result_lines(aof: AOF, receipt: Receipt, destination: Path, paint: 
     yield f"receipt: {text.display_path(short_path(receipt.path))}"
     yield f"         aofdoctor undo {text.shell_quote(short_path(receipt.path))} takes it back"
     yield from _dropped_and_warning_lines(receipt, paint)
-    appendonly = "no" if aof.layout == "rdb" else "yes"
-    yield f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly {appendonly}"
+    yield from in_place_step_lines(aof, paint)
+
+
+def in_place_step_lines(aof: AOF, paint: Paint) -> Iterator[str]:
+    """Yield the steps that follow an edit in place."""
+    yield ""
+    yield "Next:"
+    yield from step_lines(steps_after_in_place(aof), paint)
 
 
 def _dropped_and_warning_lines(receipt: Receipt, paint: Paint) -> Iterator[str]:

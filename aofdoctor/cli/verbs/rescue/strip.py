@@ -22,13 +22,12 @@ from aofdoctor.cli.console import (
 from aofdoctor.cli.edit_runner import confirm, edit_json, run_edit
 from aofdoctor.cli.options import NO_SELECTION, open_path, parse_renames
 from aofdoctor.cli.output_options import OutputOptions, with_output_options
-from aofdoctor.cli.views.edit_text import overwrite_lines, short_path
+from aofdoctor.cli.views.edit_text import in_place_step_lines, overwrite_lines, short_path
 from aofdoctor.edit.output.overwrite import FileOverwrites, overwrite, plan_overwrites, undo_command
 from aofdoctor.edit.plan import Plan
 from aofdoctor.edit.planners.strip import AmbiguousFlushGroup, FlushSurvey, plan_from_recipe, plan_tail
-from aofdoctor.edit.preconditions import require_complete_set
 from aofdoctor.edit.recipes import Recipe, make_edit
-from aofdoctor.errors import InvalidSelection, NothingToDo, RefusedEdit
+from aofdoctor.errors import InvalidSelection, NothingToDo
 from aofdoctor.log.flushes import FlushGroup, describe_group, describe_scope
 from aofdoctor.server.command_table import renamed_commands
 
@@ -207,14 +206,7 @@ def _print_result(plan: Plan, overwrites: list[FileOverwrites], receipt: Path, j
         result_text = f"{flushes} overwritten, {text.format_size(size)} changed, on disk and read back"
         lines = [
             "", make_painter()(f"done: {result_text}", "good"), f"receipt: {text.display_path(short_path(receipt))}",
-            f"         {undo_command(receipt, overwrites, short_path)} takes it back", _next_step(plan.aof),
+            f"         {undo_command(receipt, overwrites, short_path)} takes it back",
+            *in_place_step_lines(plan.aof, make_painter()),
         ]  # fmt: skip
         _print_lines(lines, json)
-
-
-def _next_step(aof: AOF) -> str:
-    try:
-        require_complete_set(aof)
-    except RefusedEdit as problem:
-        return make_painter()(f"do not start a server on it yet: {problem}", "warning")
-    return f"next:    aofdoctor verify {text.shell_quote(aof.path)}, then start the server with appendonly yes"
