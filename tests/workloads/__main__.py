@@ -1,0 +1,46 @@
+"""Run random workloads on every server at hand: python -m tests.workloads COUNT [--seed SEED] [--server VERSION].
+
+Prints each result that is wrong with its seed, and one line for each server; the exit status is 1 if any was wrong.
+AOFDOCTOR_SERVERS lists more server binaries than those that are installed, separated by colons.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from itertools import cycle, islice
+from pathlib import Path
+
+from tests.newest.test_bit_flips import servers
+from tests.workloads.runner import run_workload
+
+_PROGRESS_STEP = 100
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.workloads")
+    parser.add_argument("count", type=int, help="workloads in all, spread over the servers")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first workload; the next have the next numbers")
+    parser.add_argument("--server", help="use this version only, for example redis-7.0")
+    parser.add_argument("--keep", type=Path, help="leave the files of each workload in this folder")
+    options = parser.parse_args()
+    binaries = [b for b in servers() if options.server in (None, b.version_name)]
+    started, done, wrong = time.monotonic(), Counter[str](), Counter[str]()
+    for number, binary in enumerate(islice(cycle(binaries), options.count)):
+        seed = options.seed + number
+        outcome = run_workload(binary, seed, options.keep and options.keep / str(seed))
+        done[outcome.server] += 1
+        if outcome.wrong:
+            wrong[outcome.server] += 1
+            print(outcome)
+            print(f"    repeat: python -m tests.workloads 1 --server {outcome.server} --seed {seed}", flush=True)
+        if (number + 1) % _PROGRESS_STEP == 0:
+            print(f"{number + 1} done, {wrong.total()} wrong, {time.monotonic() - started:.0f} s", flush=True)
+    for name, count in sorted(done.items()):
+        print(f"{name:12} {count:5} workloads, {wrong[name]} wrong")
+    print(f"{done.total()} workloads, {wrong.total()} wrong, {(time.monotonic() - started) / 60:.1f} minutes")
+    return int(wrong.total() > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
