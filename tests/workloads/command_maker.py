@@ -21,10 +21,14 @@ _SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]); redis.call('SADD', KEYS[2], ARGV
 
 
 class CommandMaker:
-    """Makes random commands; `names` are the commands of the server in lower case."""
+    """Makes random commands; `names` are the commands of the server in lower case.
+
+    With `has_short_expiries` some keys expire before the workload ends.
+    """
 
     def __init__(self, chance: Random, names: frozenset[str]) -> None:
         self.chance, self.names = chance, names
+        self.has_short_expiries = chance.random() < 0.5
         self.serial = 0
         self.makers: list[Callable[[], Words]] = []
         for weight, group in self._groups().items():
@@ -86,6 +90,8 @@ class CommandMaker:
 
     def _expiry(self) -> Words:
         kind = self.chance.choice(("EX", "PX", "PXAT", "short"))
+        if kind == "short" and not self.has_short_expiries:
+            kind = "EX"
         if kind == "short":
             return ["PX", self.chance.randint(1, 15)]
         if kind == "PXAT":

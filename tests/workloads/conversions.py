@@ -26,9 +26,12 @@ class Conversion:
     comparable: Callable[[State], State] = copy.copy
 
 
-def choose(binary: ServerBinary, path: Path, base: State, chance: Random) -> Conversion:
-    """Choose a conversion for the same server; `base` is the state of the RDB at the head of the log."""
-    options = [["--shift-ttl", chance.choice(("2h", "-90m", "1d"))]]
+def choose(binary: ServerBinary, path: Path, base: State, has_expired_keys: bool, chance: Random) -> Conversion:
+    """Choose a conversion for the same server; `base` is the state of the RDB at the head of the log.
+
+    Later expiries bring expired keys back, which the state of the source does not show.
+    """
+    options = [["--shift-ttl", "-90m" if has_expired_keys else chance.choice(("2h", "-90m", "1d"))]]
     if binary.version >= (7, 0, 0):
         options.append(["--layout", "single" if path.is_dir() else "multi-part"])
     if base["keys"]:

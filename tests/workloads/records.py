@@ -117,7 +117,8 @@ def _iter_records(data: bytes, at: int) -> Iterator[Record]:
         yield Record(start, data[start:at], words)
 
 
-_NUMBER = re.compile(rb"([*$])(\d{1,9})\r\n")
+_TIMESTAMP = re.compile(rb"#TS:(\d+)\r\n\Z")
+_NUMBER = re.compile(rb"([*$])(\d{1,19})\r\n")
 
 
 def _number(data: bytes, at: int, sign: bytes, start: int) -> tuple[int, int]:
@@ -162,8 +163,8 @@ def make_log(files: list[tuple[str, bytes]]) -> Log:
         head, db, is_open = rdb_end(data), 0, False
         records = []
         for record in parse_records(data, head):
-            if record.raw.startswith(b"#TS:"):
-                time = int(record.raw[4:])
+            if stamp := _TIMESTAMP.match(record.raw):
+                time = int(stamp[1])
             number += not record.is_annotation
             if record.name == b"SELECT":
                 db = int(record.words[1])

@@ -63,7 +63,8 @@ class _Run:
         self.path, self.names, self.count = folder, FileNames(), 0
 
     def run(self) -> None:
-        self.path, self.names = write_workload(self.binary, self.chance, self.folder)
+        self.workload = write_workload(self.binary, self.chance, self.folder)
+        self.path, self.names = self.workload.path, self.workload.names
         self.outcome.commands = len(read_log(self.path).commands)
         kinds = ["edit", "edit"]
         kinds.insert(self.chance.randrange(3), "damage")
@@ -119,7 +120,7 @@ class _Run:
 
     def _convert(self) -> None:
         base = self._base_state(read_log(self.path))
-        conversion = conversions.choose(self.binary, self.path, base, self.chance)
+        conversion = conversions.choose(self.binary, self.path, base, self.workload.has_expired_keys, self.chance)
         output = self._call(conversion.words, may_exchange="--layout" not in conversion.words)
         if (output is None) != conversion.is_refused:
             raise Wrong(f"refused: {self.error}" if output is None else "not refused")

@@ -49,8 +49,17 @@ def command_names(binary: ServerBinary) -> frozenset[str]:
     return frozenset(entry[0].decode().lower() for entry in reply)  # type: ignore[index,union-attr]
 
 
-def write_workload(binary: ServerBinary, chance: Random, target: Path) -> tuple[Path, FileNames]:
-    """Write a random AOF below `target`; returns (its file or directory, its names)."""
+@dataclass(frozen=True)
+class Workload:
+    """A written AOF: its file or directory, how the server names it, and whether keys have expired in it."""
+
+    path: Path
+    names: FileNames
+    has_expired_keys: bool
+
+
+def write_workload(binary: ServerBinary, chance: Random, target: Path) -> Workload:
+    """Write a random AOF below `target`."""
     is_set = binary.version >= (7, 0, 0)
     names = FileNames("appendonly.aof", "appendonlydir" if is_set else "")
     if chance.random() < 0.3:
@@ -69,7 +78,7 @@ def write_workload(binary: ServerBinary, chance: Random, target: Path) -> tuple[
     if is_set and chance.random() < 0.5:
         _replace_timestamps(path, chance)
     time.sleep(SHORTEST_WAIT)
-    return path, names
+    return Workload(path, names, maker.has_short_expiries)
 
 
 @contextmanager
