@@ -6,6 +6,7 @@ with its name, and pytest's summary shows the skip.
 
 import functools
 import importlib.util
+import os
 import re
 import subprocess
 import tempfile
@@ -30,6 +31,14 @@ def servers_by_line() -> dict[str, ServerBinary]:
             if binary := identify_server(Path(folder) / rest):
                 by_version.setdefault(binary.version_name, binary)
     return by_version
+
+
+@functools.cache
+def all_servers() -> list[ServerBinary]:
+    """Return the installed servers and those that AOFDOCTOR_SERVERS lists, separated by colons; the newest first."""
+    named = [identify_server(Path(place)) for place in os.environ.get("AOFDOCTOR_SERVERS", "").split(":") if place]
+    found = [*servers_by_line().values(), *(binary for binary in named if binary)]
+    return sorted(found, key=lambda binary: binary.version, reverse=True)
 
 
 def checker_refusal(binary: ServerBinary, path: Path) -> str:

@@ -40,11 +40,17 @@ def make_damage(log: Log, chance: Random) -> Damage | None:
     part = log.parts[index]
     data, head, size = part.data, part.rdb_end, len(part.data)
     if kind == "cut" and size > head:
-        start = chance.randrange(max(head + 1, size - _MOST_BYTES), size + 1) if chance.random() < 0.7 else chance.randrange(head + 1, size + 1)
+        start = (
+            chance.randrange(max(head + 1, size - _MOST_BYTES), size + 1)
+            if chance.random() < 0.7
+            else chance.randrange(head + 1, size + 1)
+        )
         return Damage(kind, index, start, size, data[:start])
     if kind == "flip" and part.records:
         at = chance.randrange(part.records[-1].start, size)
-        return Damage(kind, index, at, at + 1, data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :])
+        return Damage(
+            kind, index, at, at + 1, data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
+        )
     if kind == "NULs":
         return Damage(kind, index, size, size, data + bytes(chance.randrange(1, 5000)))
     if kind == "garbage":

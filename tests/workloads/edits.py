@@ -43,11 +43,15 @@ class Subject:
         return sorted({key for keys in self.keys_of.values() for key in keys} | {key for _, key in self.base_keys})
 
 
-def make_subject(log: Log, base_keys: Iterable[BaseKey], pipeline: Callable[[list[list[bytes]]], list[RespReply]]) -> Subject:
+def make_subject(
+    log: Log, base_keys: Iterable[BaseKey], pipeline: Callable[[list[list[bytes]]], list[RespReply]]
+) -> Subject:
     """Ask a server for the keys of each command."""
     commands = log.commands
     replies = pipeline([[b"COMMAND", b"GETKEYS", *record.words] for record in commands])
-    keys = {record.number: reply if isinstance(reply, list) else [] for record, reply in zip(commands, replies, strict=True)}
+    keys = {
+        record.number: reply if isinstance(reply, list) else [] for record, reply in zip(commands, replies, strict=True)
+    }
     return Subject(log, keys, sorted(base_keys))  # type: ignore[arg-type]
 
 
@@ -128,7 +132,9 @@ def later_times(records: list[Record]) -> list[int]:
     return sorted({record.time for record in records if record.time > time.time() + 50})
 
 
-def choose_selection(subject: Subject, chance: Random, makers: Iterable[Callable[..., Selection | None]]) -> Selection | None:
+def choose_selection(
+    subject: Subject, chance: Random, makers: Iterable[Callable[..., Selection | None]]
+) -> Selection | None:
     selection = chance.choice(list(makers))(subject, chance)
     return selection.inverted() if selection and chance.random() < 0.2 else selection
 
@@ -182,7 +188,9 @@ def strip_selection(subject: Subject, chance: Random) -> Step | None:
     selection = choose_selection(subject, chance, makers)
     if not selection:
         return None
-    return Step(["strip", *selection.words], [record for record in subject.log.commands if not selection.command(record)])
+    return Step(
+        ["strip", *selection.words], [record for record in subject.log.commands if not selection.command(record)]
+    )
 
 
 def rewind(subject: Subject, chance: Random) -> Step | None:

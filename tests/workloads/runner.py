@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ class Outcome:
     seed: int
     steps: list[str] = field(default_factory=list)
     wrong: str = ""
+    kept: Path | None = None
     commands: int = 0
 
     def __str__(self) -> str:
@@ -41,7 +43,7 @@ class Outcome:
 
 
 def run_workload(binary: ServerBinary, seed: int, keep: Path | None = None) -> Outcome:
-    """Carry out the workload of a seed; `keep` is a folder to leave its files in."""
+    """Carry out the workload of a seed; if it is wrong, its files are left below `keep`."""
     outcome = Outcome(binary.version_name, seed)
     with scratch_folder() as folder:
         try:
@@ -50,8 +52,9 @@ def run_workload(binary: ServerBinary, seed: int, keep: Path | None = None) -> O
             outcome.wrong = str(problem)
         except Exception:
             outcome.wrong = traceback.format_exc()
-        if keep:
-            shutil.copytree(folder, keep, dirs_exist_ok=True)
+        if outcome.wrong:
+            outcome.kept = Path(tempfile.mkdtemp(prefix=f"workload-{outcome.server}-{seed}-", dir=keep))
+            shutil.copytree(folder, outcome.kept, dirs_exist_ok=True)
     return outcome
 
 
@@ -120,7 +123,8 @@ class _Run:
 
     def _convert(self) -> None:
         base = self._base_state(read_log(self.path))
-        conversion = conversions.choose(self.binary, self.path, base, self.workload.has_expired_keys, self.chance)
+        source = conversions.Source(self.binary, self.path, base, self.workload.has_expired_keys)
+        conversion = conversions.choose(source, self.chance)
         output = self._call(conversion.words, may_exchange="--layout" not in conversion.words)
         if (output is None) != conversion.is_refused:
             raise Wrong(f"refused: {self.error}" if output is None else "not refused")
@@ -128,14 +132,13 @@ class _Run:
             self.outcome.steps[-1] += " (refused)"
             return
         expected = conversion.expected(load_path(self.binary, self.path, self.names))
-        names = self.names
-        if output.is_dir() != self.path.is_dir():
-            names = FileNames("appendonly.aof", "appendonlydir" if output.is_dir() else "")
+        names = FileNames("appendonly.aof", "appendonlydir" if output.is_dir() else "")
         if output.is_dir():
             manifest = next(output.glob("*.manifest")).name
-            names = FileNames(manifest.removesuffix(".manifest"), names.folder)
-        binary = conversion.reader or self.binary
-        self._compare(expected, conversion.comparable(load_path(binary, output, names)))
+            names = FileNames(manifest.removesuffix(".manifest"), self.names.folder or names.folder)
+        reader = conversion.reader or self.binary
+        self.outcome.steps[-1] += f" for {reader.version_name}"
+        self._compare(conversion.comparable(expected), conversion.comparable(self._load(reader, output, names)))
         if not conversion.reader:
             self.path, self.names = output, names
 
@@ -161,22 +164,36 @@ class _Run:
                 return
             raise Wrong(f"refused: {self.error}")
         result = read_log(output)
-        got = [(r.db, r.words) for r in result.commands if r.name != b"PING" or r in step.commands]
-        wanted = [(r.db, r.words) for r in step.commands]
+        # An edit in place overwrites a flush by a PING, which no server logs.
+        got, wanted = (
+            [(r.db, r.words) for r in records if r.name != b"PING"] for records in (result.commands, step.commands)
+        )
         if got != wanted:
             raise Wrong(f"other commands: {_first_difference(wanted, got)}")
         data = log.rdb
         if step.keeps_base_key:
             data += b"".join(
-                flat_command(db, [b"DEL", name]) for db, name in subject.base_keys if not step.keeps_base_key((db, name))
+                flat_command(db, [b"DEL", name])
+                for db, name in subject.base_keys
+                if not step.keeps_base_key((db, name))
             )
         data += b"".join(flat_command(r.db, r.words) for r in step.commands)
-        self._compare(load_bytes(self.binary, data or encode_command([b"SELECT", b"0"])), self._load(output))
+        self._compare(
+            load_bytes(self.binary, data or encode_command([b"SELECT", b"0"])),
+            self._load(self.binary, output, self.names),
+        )
+        self._check_soundness(step, output)
         self.path = output
 
-    def _load(self, output: Path) -> State:
+    def _check_soundness(self, step: Step, output: Path) -> None:
+        """The result has no damage: only repairs edit damaged files."""
+        found = aofdoctor("check", output, "--json").json
+        if damage := [damage for part in found["parts"] for damage in part["damage"]]:
+            raise Wrong(f"check finds damage in the result of {step.words}: {damage}")
+
+    def _load(self, reader: ServerBinary, output: Path, names: FileNames) -> State:
         try:
-            return load_path(self.binary, output, self.names)
+            return load_path(reader, output, names)
         except SandboxError as problem:
             raise Wrong(f"the server refuses the result: {problem} {problem.hint}") from problem
 
@@ -202,7 +219,9 @@ class _Run:
             result = aofdoctor(verb, self.path, *options, "-o", output, "--json")
         self.error = result.err
         if (result.status == 0) != output.exists():
-            raise Wrong(f"status {result.status}, but the result {'exists' if output.exists() else 'is missing'}: {result.err}")
+            raise Wrong(
+                f"status {result.status}, but the result {'exists' if output.exists() else 'is missing'}: {result.err}"
+            )
         return output if result.status == 0 else None
 
     def _call_in_place(self, verb: str, options: list[str], output: Path) -> Path | None:
@@ -229,7 +248,9 @@ def _contents(path: Path) -> dict[str, bytes]:
 
 
 def _first_difference(wanted: list[tuple[int, list[bytes]]], got: list[tuple[int, list[bytes]]]) -> str:
-    at = next((i for i, (one, two) in enumerate(zip(wanted, got, strict=False)) if one != two), min(len(wanted), len(got)))
+    at = next(
+        (i for i, (one, two) in enumerate(zip(wanted, got, strict=False)) if one != two), min(len(wanted), len(got))
+    )
     return (
         f"{len(wanted)} expected, {len(got)} found; at #{at}: "
         f"expected {str(wanted[at : at + 1])[:200]}, found {str(got[at : at + 1])[:200]}"

@@ -1,11 +1,13 @@
 """Let a server write an AOF: random commands in several runs, rewrites and restarts, with random configuration."""
 
 import functools
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,10 +15,17 @@ from random import Random
 from aofdoctor.resp import encode_command
 from aofdoctor.server.resp_client import ReplyError, RespClient, RespReply
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from tests.workloads.command_maker import CommandMaker, Words
+from tests.workloads.command_maker import CommandMaker
 from tests.workloads.records import parse_records
 
 SHORTEST_WAIT = 0.03  # Every short expiry of CommandMaker is over after these seconds.
+
+
+# Limits by which small values have the encodings of large ones.
+_SMALL_NODES = [
+    "--hash-max-ziplist-entries", "3", "--zset-max-ziplist-entries", "3", "--list-max-ziplist-size", "2",
+    "--set-max-intset-entries", "4", "--stream-node-max-entries", "3", "--rdbcompression", "no",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ def write_workload(binary: ServerBinary, chance: Random, target: Path) -> Worklo
         "--appendonly", "yes", "--hz", "500", *names.options(),
         "--aof-use-rdb-preamble", chance.choice(("yes", "yes", "no")),
         *(["--aof-timestamp-enabled", chance.choice(("yes", "no"))] if is_set else []),
+        *(chance.choice(([], _SMALL_NODES))),
     ]  # fmt: skip
     maker = CommandMaker(chance, command_names(binary))
     path = target / (names.folder or names.file)
@@ -98,16 +108,38 @@ def _run(server: Sandbox, chance: Random, maker: CommandMaker, is_set: bool) -> 
         if part and has_rewrite and not is_slow:
             client.call("BGREWRITEAOF")
             _wait_for_rewrite(client)
-        if part and is_slow:  # The log ends while this rewrite is running.
+        if part == 1 and is_slow:  # The log ends while this rewrite is running.
             client.call("CONFIG", "SET", "rdb-key-save-delay", 200_000)
             client.call("BGREWRITEAOF")
         for _ in range(chance.randint(3, 60)):
-            _send(client, maker.block())
+            client.pipeline(maker.block())
+            if chance.random() < 0.03:
+                _restore_copy(client, chance, maker)
+    if has_rewrite and not is_slow and chance.random() < 0.2:
+        client.call("BGREWRITEAOF")
+        _wait_for_rewrite(client)
     client.close()
+    if is_slow:
+        _end_children(server)
 
 
-def _send(client: LenientClient, commands: list[Words]) -> None:
-    client.pipeline(commands)
+def _restore_copy(client: LenientClient, chance: Random, maker: CommandMaker) -> None:
+    """Copy a random key by DUMP and RESTORE, which is logged with its payload."""
+    source = client.call("RANDOMKEY")
+    payload = client.call("DUMP", source) if isinstance(source, bytes) else None
+    if isinstance(source, bytes) and isinstance(payload, bytes):
+        kind = source.split(b":")[0].decode("latin-1")
+        # Redis 6.2 logs a relative time as it comes, so that the expiry depends on the time of the load.
+        expiry = chance.choice((0, maker.far_time_ms()))
+        client.call("RESTORE", maker.key(kind), expiry, payload, "REPLACE", "ABSTTL")
+
+
+def _end_children(server: Sandbox) -> None:
+    """End the rewrite of a server, which would go on to write into its folder."""
+    pid = server.info("server")["process_id"]
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
 
 
 def _wait_for_rewrite(client: LenientClient) -> None:
@@ -132,17 +164,22 @@ def _keep(server: Sandbox, path: Path) -> Path:
 
 
 def _replace_timestamps(folder: Path, chance: Random) -> None:
-    """Replace the #TS annotations of a set by later ones between random records."""
+    """Replace the #TS annotations of a set by later ones, at the begin of each part and between random records.
+
+    None is put into a transaction: a server has one time for all of its commands, and a jump there means a restart.
+    """
     now = int(time.time()) + 100
     for part in sorted(folder.glob("*.aof"), key=lambda p: (int(p.name.split(".")[-3]), ".incr." in p.name)):
-        out = bytearray()
+        out = bytearray(b"#TS:%d\r\n" % now)
+        is_open = False
         for record in parse_records(part.read_bytes(), 0):
             if record.is_annotation:
                 continue
-            if chance.random() < 0.1:
+            if not is_open and chance.random() < 0.1:
                 now += chance.randint(1, 300)
                 out += b"#TS:%d\r\n" % now
             out += record.raw
+            is_open = record.name == b"MULTI" or (is_open and record.name != b"EXEC")
         part.write_bytes(out)
 
 
