@@ -181,9 +181,12 @@ class _TransactionScanner:
                 self.open_transaction.add(self._drop(batch, i, self.reason))
             elif batch.ids[i] == self.multi:  # A nested MULTI too: left alone, it would open a transaction.
                 self.open_transaction.add(self._drop(batch, i, EMPTY_TRANSACTION_REASON))
-            elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
-                if not (self.is_passive and self.is_passive(batch, i)):
-                    self.kept_transaction = self.open_transaction.tx
+            elif not (
+                batch.ids[i] in self.structure
+                or batch.ids[i] == ANNOTATION
+                or (self.is_passive and self.is_passive(batch, i))
+            ):
+                self.kept_transaction = self.open_transaction.tx
         if ended and self.kept_transaction != self.open_transaction.tx:
             self.open_transaction.add(self._drop(batch, end - 1, EMPTY_TRANSACTION_REASON))
             yield from self.open_transaction.drops

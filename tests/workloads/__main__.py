@@ -31,11 +31,12 @@ def main() -> int:
     )
     options = parser.parse_args()
     binaries = [b for b in all_servers() if options.server in (None, b.version_name)]
-    started, done, wrong = time.monotonic(), Counter[str](), Counter[str]()
+    started, done, wrong, steps = time.monotonic(), Counter[str](), Counter[str](), Counter[str]()
     for number, binary in enumerate(islice(cycle(binaries), options.count)):
         seed = options.seed + number
         outcome = run_workload(binary, seed, options.keep)
         done[outcome.server] += 1
+        steps.update(_kind(step) for step in outcome.steps)
         if outcome.wrong:
             wrong[outcome.server] += 1
             print(outcome)
@@ -45,8 +46,18 @@ def main() -> int:
             print(f"{number + 1} done, {wrong.total()} wrong, {time.monotonic() - started:.0f} s", flush=True)
     for name, count in sorted(done.items()):
         print(f"{name:12} {count:5} workloads, {wrong[name]} wrong")
+    print(", ".join(f"{kind} {count}" for kind, count in sorted(steps.items())))
     print(f"{done.total()} workloads, {wrong.total()} wrong, {(time.monotonic() - started) / 60:.1f} minutes")
     return int(wrong.total() > 0)
+
+
+def _kind(step: str) -> str:
+    """Return the verb of a step, with the options that change its meaning, or the kind of damage."""
+    words = step.split(" ")
+    if words[0] == "damage:":
+        return step.partition(" in ")[0]
+    options = [word for word in words if word in ("--salvage", "--base", "--layout", "--shift-ttl", "--all", "--last")]
+    return " ".join([words[0], *options, *(["refused"] if step.endswith("(refused)") else [])])
 
 
 if __name__ == "__main__":

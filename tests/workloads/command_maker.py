@@ -10,6 +10,12 @@ DATABASES = (0, 0, 0, 1, 5, 15)
 _NAMES = ("1", "2", "3", "x:1", "x:2", "with space", b"\xff\x00\r\n")
 FLUSHES = ("FLUSHALL", "FLUSHDB")
 
+# Values that look like commands; a repair must not run them.
+_RESP_VALUES = (
+    b"*1\r\n$8\r\nFLUSHALL\r\n", b"*1\r\n$8\r\nFLUSHALL\r\n*1\r\n$8\r\nFLUSHALL\r\n", b"x*1\r\n$7\r\nFLUSHDB",
+    b"$3\r\nabc\r\n*3\r\n$3\r\nSET\r\n$5\r\nstr:1\r\n$1\r\nx\r\n", b"*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n", b"#TS:1\r\n",
+)  # fmt: skip
+
 _FUNCTIONS = """#!lua name=%s
 redis.register_function('%s_put', function(keys, args)
   redis.call('SET', keys[1], args[1])
@@ -23,12 +29,13 @@ _SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]); redis.call('SADD', KEYS[2], ARGV
 class CommandMaker:
     """Makes random commands; `names` are the commands of the server in lower case.
 
-    With `has_short_expiries` some keys expire before the workload ends.
+    With `has_short_expiries` some keys expire before the workload ends; with `huge_values` some values are large.
     """
 
     def __init__(self, chance: Random, names: frozenset[str]) -> None:
         self.chance, self.names = chance, names
         self.has_short_expiries = chance.random() < 0.5
+        self.huge_values = chance.random() < 0.04
         self.serial = 0
         self.makers: list[Callable[[], Words]] = []
         for weight, group in self._groups().items():
@@ -62,9 +69,13 @@ class CommandMaker:
             b"%d" % self.chance.randrange(-1000, 100_000), b"v%d" % self.serial, b"v%d" % self.serial, b"",
             bytes(self.chance.randrange(256) for _ in range(self.chance.randrange(1, 40))),
             b"long %d " % self.serial * self.chance.randrange(2, 200),
-            b"*1\r\n$8\r\nFLUSHALL\r\n" if self.chance.random() < 0.3 else b"\r\n",
-            "größe".encode(),
+            self.chance.choice(_RESP_VALUES) if self.chance.random() < 0.3 else b"\r\n",
+            self._huge() if self.huge_values else "größe".encode(),
         ))  # fmt: skip
+
+    def _huge(self) -> bytes:
+        """Make a value that is larger than the buffers of readers, in some cases."""
+        return self.chance.randbytes(self.chance.choice((100, 5000, 70_000, 600_000)))
 
     def field(self) -> str:
         return f"f{self.chance.randrange(8)}"
@@ -119,7 +130,8 @@ class CommandMaker:
         }  # fmt: skip
 
     def _set(self) -> Words:
-        tail: Words = self.chance.choice(([], [], self._expiry(), ["KEEPTTL"], ["NX"]))
+        tails: list[Words] = [[], [], self._expiry(), ["KEEPTTL"], ["NX"]]
+        tail = self.chance.choice(tails)
         if "PXAT" in tail and "pexpiretime" not in self.names and "lmpop" not in self.names:
             tail = ["PX", self.far_ms()]
         return ["SET", self.key("str"), self.value(), *tail]

@@ -95,8 +95,8 @@ def _for_reader(reader: ServerBinary, source: Source, chance: Random) -> Convers
     if versions and is_rdb:
         words = ["--base", "rdb", "--rdb-version", str(chance.choice(versions))]
     names = command_names(reader)
-    has_field_expiries = "hpexpireat" in names and not is_rdb or is_rdb and int(words[3]) >= 12
-    has_functions = "fcall" in names if not is_rdb else int(words[3]) >= 10
+    has_field_expiries = int(words[3]) >= 12 if is_rdb else "hpexpireat" in names
+    has_functions = int(words[3]) >= 10 if is_rdb else "fcall" in names
     lacks = (
         bool(_types(source.base) & {"vectorset", "array"})
         or (not has_functions and bool(source.base["functions"]))

@@ -1,79 +1,118 @@
-"""Random damage to an AOF, and the commands that repair has to keep of it.
+"""Random damage to an AOF, and the commands that a repair has to keep of it.
 
 `repair` keeps every record before the damage, and `repair --salvage` also those after it; a transaction that the
 damage touches goes whole.  Damage that a server does not notice, as in a value, does not count.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from tests.workloads.edits import Step
-from tests.workloads.records import Log, Record, make_log
+from tests.workloads.records import Log, Part, Record, make_log
 
 _MOST_BYTES = 300
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Bytes of one part that were overwritten or cut (`start` to `end` before), or inserted (`start` equals `end`)."""
+    """The bytes of a part from `start` to `end` become `junk`; only `end` equals `start` where bytes are inserted."""
 
     kind: str
     part: int
     start: int
     end: int
-    data: bytes
+    junk: bytes = b""
 
     def touches(self, start: int, end: int) -> bool:
         """Whether a range of the undamaged part has lost a byte or is interrupted."""
         return start < self.end and self.start < end if self.end > self.start else start < self.start < end
 
+    def apply(self, data: bytes) -> bytes:
+        """Return the bytes of the part with this damage."""
+        return data[: self.start] + self.junk + data[self.end :]
+
+
+# -- making damage: (part, its index, chance) -> damage --
+
+
+def cut(part: Part, index: int, chance: Random) -> Damage:
+    """Cut the end, in most cases near it."""
+    size, least = len(part.data), part.rdb_end + 1
+    nearest = max(least, size - _MOST_BYTES) if chance.random() < 0.7 else least
+    return Damage("cut", index, chance.randrange(nearest, size), size)
+
+
+def flip(part: Part, index: int, chance: Random) -> Damage:
+    """Flip one bit of the last record."""
+    at = chance.randrange(part.records[-1].start, len(part.data))
+    return Damage("flip", index, at, at + 1, bytes([part.data[at] ^ 1 << chance.randrange(8)]))
+
+
+def append_nuls(part: Part, index: int, chance: Random) -> Damage:
+    """Append NUL bytes, as a file system does after a crash."""
+    return Damage("NULs", index, len(part.data), len(part.data), bytes(chance.randrange(1, 5000)))
+
+
+def append_garbage(part: Part, index: int, chance: Random) -> Damage:
+    """Append random bytes."""
+    return Damage("garbage", index, len(part.data), len(part.data), chance.randbytes(chance.randrange(1, 400)))
+
+
+def overwrite(part: Part, index: int, chance: Random) -> Damage:
+    """Overwrite some bytes anywhere by random ones or NULs."""
+    at = chance.randrange(part.rdb_end, len(part.data))
+    end = min(len(part.data), at + _count(chance))
+    junk = bytes(end - at) if chance.random() < 0.5 else chance.randbytes(end - at)
+    return Damage("overwritten", index, at, end, junk)
+
+
+def insert(part: Part, index: int, chance: Random) -> Damage:
+    """Insert random bytes or NULs anywhere, or between two records."""
+    at = chance.randrange(part.rdb_end, len(part.data))
+    if chance.random() < 0.5:
+        at = chance.choice(part.records).start
+    count = _count(chance)
+    return Damage("inserted", index, at, at, bytes(count) if chance.random() < 0.5 else chance.randbytes(count))
+
+
+def _count(chance: Random) -> int:
+    return chance.choice((1, 2, 7, chance.randrange(1, _MOST_BYTES)))
+
+
+AT_THE_END = (cut, flip, append_nuls, append_garbage)
+ANYWHERE = (overwrite, insert)
+
 
 def make_damage(log: Log, chance: Random) -> Damage | None:
-    """Damage the commands of a random part, or the end of the last one."""
-    kind = chance.choice(("cut", "flip", "NULs", "garbage", "overwritten", "overwritten with NULs", "inserted"))
-    parts = [i for i, part in enumerate(log.parts) if part.records]
-    if not parts:
-        return None
-    index = parts[-1] if kind in ("cut", "flip", "NULs", "garbage") or chance.random() < 0.6 else chance.choice(parts)
-    if kind in ("cut", "flip", "NULs", "garbage") and index != len(log.parts) - 1:
-        index = len(log.parts) - 1
-    part = log.parts[index]
-    data, head, size = part.data, part.rdb_end, len(part.data)
-    if kind == "cut" and size > head:
-        start = (
-            chance.randrange(max(head + 1, size - _MOST_BYTES), size + 1)
-            if chance.random() < 0.7
-            else chance.randrange(head + 1, size + 1)
-        )
-        return Damage(kind, index, start, size, data[:start])
-    if kind == "flip" and part.records:
-        at = chance.randrange(part.records[-1].start, size)
-        return Damage(
-            kind, index, at, at + 1, data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
-        )
-    if kind == "NULs":
-        return Damage(kind, index, size, size, data + bytes(chance.randrange(1, 5000)))
-    if kind == "garbage":
-        return Damage(kind, index, size, size, data + chance.randbytes(chance.randrange(1, 400)))
-    if not part.records:
-        return None
-    count = chance.choice((1, 2, 7, chance.randrange(1, _MOST_BYTES)))
-    junk = bytes(count) if "NULs" in kind else chance.randbytes(count)
-    if kind == "inserted":
-        at = chance.randrange(head, size + 1)
-        if chance.random() < 0.5:
-            at = chance.choice(part.records).start
-        return Damage(kind, index, at, at, data[:at] + junk + data[at:])
-    at = chance.randrange(head, size)
-    end = min(size, at + count)
-    return Damage(kind, index, at, end, data[:at] + junk[: end - at] + data[end:])
+    """Damage the commands of a part; what is typical of an end happens at the end of the last part."""
+    make: Callable[[Part, int, Random], Damage] = chance.choice((*AT_THE_END, *ANYWHERE, *ANYWHERE))
+    last = len(log.parts) - 1
+    index = last if make in AT_THE_END or chance.random() < 0.6 else chance.randrange(len(log.parts))
+    return make(log.parts[index], index, chance) if log.parts and log.parts[index].records else None
 
 
-def repair_step(log: Log, damage: Damage, chance: Random) -> Step:
-    """Return a repair of the damaged log, by cutting or by salvage."""
+def make_more(log: Log, damage: Damage, chance: Random) -> Damage | None:
+    """Make further damage elsewhere in the same part."""
+    more = chance.choice(ANYWHERE)(log.parts[damage.part], damage.part, chance)
+    return more if more.end < damage.start or damage.end < more.start else None
+
+
+def apply_all(data: bytes, damages: Sequence[Damage]) -> bytes:
+    """Return the bytes of a part with all of its damage."""
+    for damage in sorted(damages, key=lambda d: d.start, reverse=True):
+        data = damage.apply(data)
+    return data
+
+
+# -- what a repair has to keep --
+
+
+def repair_step(log: Log, damages: Sequence[Damage], chance: Random) -> Step:
+    """Return a repair of the damaged log, by cutting or by salvage; the damage is in one part."""
     if chance.random() < 0.4:
-        return Step(["repair"], _before(log, damage))
-    return Step(["repair", "--salvage"], _around(log, damage))
+        return Step(["repair"], _before(log, min(damages, key=lambda d: d.start)))
+    return Step(["repair", "--salvage"], around(log, damages))
 
 
 def _before(log: Log, damage: Damage) -> list[Record]:
@@ -82,12 +121,12 @@ def _before(log: Log, damage: Damage) -> list[Record]:
     return [record for record in log.commands if (record.part, record.end) <= place and record.transaction not in lost]
 
 
-def _around(log: Log, damage: Damage) -> list[Record]:
+def around(log: Log, damages: Sequence[Damage]) -> list[Record]:
     """Return the commands outside of the damage, each in the database that the remaining SELECTs give."""
-    lost = _touched_transactions(log, damage)
+    lost = set[int]().union(*(_touched_transactions(log, damage) for damage in damages))
 
     def is_kept(record: Record) -> bool:
-        is_touched = record.part == damage.part and damage.touches(record.start, record.end)
+        is_touched = any(d.part == record.part and d.touches(record.start, record.end) for d in damages)
         return not is_touched and (record.transaction not in lost or record.name == b"SELECT")
 
     files = [
@@ -98,7 +137,7 @@ def _around(log: Log, damage: Damage) -> list[Record]:
 
 
 def _touched_transactions(log: Log, damage: Damage) -> set[int]:
-    """Return the transactions that the damage touches, or that it leaves without an end."""
+    """Return the transactions that the damage touches or interrupts."""
     spans: dict[int, tuple[int, int]] = {}
     for record in log.parts[damage.part].records:
         if record.transaction:

@@ -4,6 +4,7 @@ A step has the words of the command line and what is expected: the keys of the R
 their databases, computed from the records of the log.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -132,11 +133,39 @@ def later_times(records: list[Record]) -> list[int]:
     return sorted({record.time for record in records if record.time > time.time() + 50})
 
 
+def by_content(subject: Subject, chance: Random) -> Selection | None:
+    text = chance.choice((b"long", b"v1", b"f[0-3]$", b"HALL", b"^SET$"))
+    return Selection(
+        ["--grep", text.decode()], lambda record: any(re.search(text, word) for word in record.words), lambda key: False
+    )
+
+
+def by_two_keys(subject: Subject, chance: Random) -> Selection | None:
+    one, two = by_key(subject, chance), by_key(subject, chance)
+    return one and two and Selection(
+        [*one.words, *two.words],
+        lambda record: one.command(record) or two.command(record),
+        lambda key: one.base_key(key) or two.base_key(key),
+    )  # fmt: skip
+
+
+def by_key_and_database(subject: Subject, chance: Random) -> Selection | None:
+    one, two = by_key(subject, chance), by_database(subject, chance)
+    return one and two and Selection(
+        [*one.words, *two.words],
+        lambda record: one.command(record) and two.command(record),
+        lambda key: one.base_key(key) and two.base_key(key),
+    )  # fmt: skip
+
+
 def choose_selection(
     subject: Subject, chance: Random, makers: Iterable[Callable[..., Selection | None]]
 ) -> Selection | None:
     selection = chance.choice(list(makers))(subject, chance)
     return selection.inverted() if selection and chance.random() < 0.2 else selection
+
+
+_MAKERS = (by_key, by_key, by_two_keys, by_key_and_database, by_database, by_name, by_range, by_time)
 
 
 # -- verbs --
@@ -184,8 +213,7 @@ def before_number(log: Log, number: int) -> list[Record]:
 
 
 def strip_selection(subject: Subject, chance: Random) -> Step | None:
-    makers = (by_key, by_key, by_database, by_name, by_range, by_size, by_time)
-    selection = choose_selection(subject, chance, makers)
+    selection = choose_selection(subject, chance, (*_MAKERS, by_size, by_content))
     if not selection:
         return None
     return Step(
@@ -211,7 +239,7 @@ def rewind(subject: Subject, chance: Random) -> Step | None:
 
 def slice_selection(subject: Subject, chance: Random) -> Step | None:
     """Keep the selected commands, their transactions, and what defines functions; of the RDB the selected keys."""
-    selection = choose_selection(subject, chance, (by_key, by_key, by_database, by_name, by_range, by_time))
+    selection = choose_selection(subject, chance, _MAKERS)
     if not selection:
         return None
     selected = {record.number for record in subject.log.commands if selection.command(record)}
@@ -223,6 +251,12 @@ def slice_selection(subject: Subject, chance: Random) -> Step | None:
     if not selected and not any(selection.base_key(key) for key in subject.base_keys):
         return None
     return Step(["slice", *selection.words], kept, selection.base_key)
+
+
+def strip_commands(log: Log, chance: Random) -> tuple[list[str], Callable[[Record], bool]]:
+    """Return a strip of all commands of one name, and whether it drops a command."""
+    name = chance.choice(sorted({record.name for record in log.commands} or {b"SET"}))
+    return ["strip", "--cmd", name.decode()], lambda record: record.name == name
 
 
 EDITS = (strip_flushes, strip_selection, rewind, slice_selection)

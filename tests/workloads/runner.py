@@ -1,34 +1,37 @@
 """Carry out one workload: let a server write it, edit it twice, repair damage, and compare what the server loads."""
 
-import json
 import shutil
 import tempfile
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from aofdoctor.errors import SandboxError
-from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
-from tests.conftest import aofdoctor
-from tests.workloads import conversions
-from tests.workloads.damages import Damage, make_damage, repair_step
-from tests.workloads.edits import EDITS, Step, Subject, make_subject
+from tests.workloads import conversions, rdb_damages
+from tests.workloads.damages import Damage, apply_all, around, make_damage, make_more, repair_step
+from tests.workloads.edits import EDITS, Step, Subject, make_subject, strip_commands
 from tests.workloads.records import Log, is_framed, read_log
-from tests.workloads.states import State, differences, load_bytes, load_path
-from tests.workloads.workload import FileNames, LenientClient, flat_command, scratch_folder, write_workload
+from tests.workloads.results import (
+    Caller,
+    Wrong,
+    check_commands,
+    check_soundness,
+    compare_states,
+    expected_state,
+    load_result,
+)
+from tests.workloads.states import State, load_bytes, load_path
+from tests.workloads.workload import FileNames, LenientClient, scratch_folder, write_workload
 
 _TRIES = 12
 
 
-class Wrong(AssertionError):
-    """A result that is not what the server's own load of the expected commands gives."""
-
-
 @dataclass
 class Outcome:
-    """What was done with one workload, and what was wrong (empty if nothing)."""
+    """What was done with one workload, and what was wrong (empty if nothing); `kept` are its files then."""
 
     server: str
     seed: int
@@ -63,7 +66,8 @@ class _Run:
 
     def __init__(self, binary: ServerBinary, chance: Random, folder: Path, outcome: Outcome) -> None:
         self.binary, self.chance, self.folder, self.outcome = binary, chance, folder, outcome
-        self.path, self.names, self.count = folder, FileNames(), 0
+        self.path, self.names = folder, FileNames()
+        self.caller = Caller(folder, chance, outcome.steps)
 
     def run(self) -> None:
         self.workload = write_workload(self.binary, self.chance, self.folder)
@@ -79,55 +83,24 @@ class _Run:
             else:
                 self._edit()
 
-    # -- steps --
+    # -- edits of a sound log --
 
     def _edit(self) -> None:
         log = read_log(self.path)
         subject = self._subject(log)
         for _ in range(_TRIES):
             if step := self.chance.choice(EDITS)(subject, self.chance):
-                self._check(log, subject, step, is_whole=len(step.commands) == len(log.commands))
+                self._take(log, subject, step, may_refuse=len(step.commands) == len(log.commands))
                 return
         self.outcome.steps.append("no edit applies")
-
-    def _damage_and_repair(self) -> None:
-        log = read_log(self.path)
-        for _ in range(_TRIES):
-            damage = make_damage(log, self.chance)
-            if damage and self._is_noticed(damage):
-                break
-        else:
-            self.outcome.steps.append("no damage applies")
-            return
-        self.outcome.steps.append(
-            f"damage: {damage.kind} in {log.parts[damage.part].name} from {damage.start} to {damage.end}"
-        )
-        step = repair_step(log, damage, self.chance)
-        self._check(log, Subject(log), step)
-
-    def _is_noticed(self, damage: Damage) -> bool:
-        """Damage the files; if they still parse or the server still loads them, restore them and return false."""
-        log = read_log(self.path)
-        if is_framed(damage.data, log.parts[damage.part].rdb_end):
-            return False
-        name = log.parts[damage.part].name
-        target = self.path / name if self.path.is_dir() else self.path
-        before = target.read_bytes()
-        target.write_bytes(damage.data)
-        try:
-            load_path(self.binary, self.path, self.names)
-        except SandboxError:
-            return True
-        target.write_bytes(before)
-        return False
 
     def _convert(self) -> None:
         base = self._base_state(read_log(self.path))
         source = conversions.Source(self.binary, self.path, base, self.workload.has_expired_keys)
         conversion = conversions.choose(source, self.chance)
-        output = self._call(conversion.words, may_exchange="--layout" not in conversion.words)
+        output = self.caller.call(self.path, conversion.words, may_exchange="--layout" not in conversion.words)
         if (output is None) != conversion.is_refused:
-            raise Wrong(f"refused: {self.error}" if output is None else "not refused")
+            raise Wrong(f"refused: {self.caller.error}" if output is None else "not refused")
         if output is None:
             self.outcome.steps[-1] += " (refused)"
             return
@@ -138,15 +111,97 @@ class _Run:
             names = FileNames(manifest.removesuffix(".manifest"), self.names.folder or names.folder)
         reader = conversion.reader or self.binary
         self.outcome.steps[-1] += f" for {reader.version_name}"
-        self._compare(conversion.comparable(expected), conversion.comparable(self._load(reader, output, names)))
+        compare_states(conversion.comparable(expected), conversion.comparable(load_result(reader, output, names)))
         if not conversion.reader:
             self.path, self.names = output, names
 
-    # -- calling and comparing --
+    # -- damage --
+
+    def _damage_and_repair(self) -> None:
+        log = read_log(self.path)
+        if log.rdb and self.chance.random() < 0.15:
+            self._damage_and_salvage_rdb(log)
+            return
+        damages = self._choose_damages(log)
+        if not damages:
+            self.outcome.steps.append("no damage applies")
+            return
+        self._write_damage(log, damages)
+        step = repair_step(log, damages, self.chance)
+        if "--salvage" in step.words and self.chance.random() < 0.3:
+            step = self._strip_damaged(log, damages, step) or step
+        self._take(log, Subject(log), step)
+
+    def _choose_damages(self, log: Log) -> list[Damage]:
+        """Choose damage that the server notices; in some cases in several places of one part."""
+        for _ in range(_TRIES):
+            damage = make_damage(log, self.chance)
+            if damage and self._is_noticed(log, damage):
+                damages = [damage]
+                while self.chance.random() < 0.25:
+                    more = make_more(log, damage, self.chance)
+                    if more and all(more.end < d.start or d.end < more.start for d in damages):
+                        damages += [more] if self._is_noticed(log, more) else []
+                return damages
+        return []
+
+    def _is_noticed(self, log: Log, damage: Damage) -> bool:
+        """Whether damage leaves something that is no record, and the server does not load the files."""
+        part = log.parts[damage.part]
+        if is_framed(damage.apply(part.data), part.rdb_end):
+            return False
+        self._write_part(part.name, damage.apply(part.data))
+        try:
+            load_path(self.binary, self.path, self.names)
+        except SandboxError:
+            return True
+        finally:
+            self._write_part(part.name, part.data)
+        return False
+
+    def _write_damage(self, log: Log, damages: Sequence[Damage]) -> None:
+        part = log.parts[damages[0].part]
+        self._write_part(part.name, apply_all(part.data, damages))
+        for damage in damages:
+            places = f"from {damage.start} to {damage.end}, {len(damage.junk)} bytes there now"
+            self.outcome.steps.append(f"damage: {damage.kind} in {part.name} {places}")
+
+    def _write_part(self, name: str, data: bytes) -> None:
+        (self.path / name if self.path.is_dir() else self.path).write_bytes(data)
+
+    def _strip_damaged(self, log: Log, damages: Sequence[Damage], step: Step) -> Step | None:
+        """Strip the damaged log before it is repaired; returns what the repair has to keep then."""
+        strip, is_dropped = strip_commands(log, self.chance)
+        kept = [record for record in around(log, damages) if not is_dropped(record)]
+        if len(kept) == len(step.commands):
+            return None
+        output = self.caller.call(self.path, strip)
+        if output is None:
+            raise Wrong(f"refused: {self.caller.error}")
+        self.path = output
+        return Step(step.words, kept)
+
+    def _damage_and_salvage_rdb(self, log: Log) -> None:
+        """Damage the RDB: the result loads, all commands are there, and no key is invented."""
+        part = log.parts[0]
+        damage = rdb_damages.make_damage(part, self.chance)
+        self._write_damage(log, [damage])
+        output = self.caller.call(self.path, ["repair", "--salvage"])
+        if output is None:
+            raise Wrong(f"refused: {self.caller.error}")
+        result = read_log(output)
+        check_commands(Step([], log.commands), result)
+        check_soundness(output)
+        expected = expected_state(self.binary, result, Subject(result), Step([], log.commands))
+        compare_states(expected, load_result(self.binary, output, self.names))
+        if lines := rdb_damages.invented(self._base_state(log), self._base_state(result)):
+            raise Wrong("; ".join(lines))
+        self.path = output
+
+    # -- one step --
 
     def _subject(self, log: Log) -> Subject:
-        base = self._base_state(log)
-        base_keys = [(key["db"], key["key"].encode("latin-1")) for key in base["keys"].values()]
+        base_keys = [(key["db"], key["key"].encode("latin-1")) for key in self._base_state(log)["keys"].values()]
         with Sandbox(self.binary, hide=()) as server:
             client = LenientClient(server.folder / "s")
             subject = make_subject(log, base_keys, client.pipeline)
@@ -156,102 +211,17 @@ class _Run:
     def _base_state(self, log: Log) -> State:
         return load_bytes(self.binary, log.rdb) if log.rdb else {"keys": {}, "functions": []}
 
-    def _check(self, log: Log, subject: Subject, step: Step, is_whole: bool = False) -> None:
-        output = self._call(step.words)
+    def _take(self, log: Log, subject: Subject, step: Step, may_refuse: bool = False) -> None:
+        """Carry out a step, compare its result, and go on with it."""
+        output = self.caller.call(self.path, step.words)
         if output is None:
-            if is_whole or not step.commands:
-                self.outcome.steps[-1] += " (refused)"
-                return
-            raise Wrong(f"refused: {self.error}")
-        result = read_log(output)
-        # An edit in place overwrites a flush by a PING, which no server logs.
-        got, wanted = (
-            [(r.db, r.words) for r in records if r.name != b"PING"] for records in (result.commands, step.commands)
-        )
-        if got != wanted:
-            raise Wrong(f"other commands: {_first_difference(wanted, got)}")
-        data = log.rdb
-        if step.keeps_base_key:
-            data += b"".join(
-                flat_command(db, [b"DEL", name])
-                for db, name in subject.base_keys
-                if not step.keeps_base_key((db, name))
-            )
-        data += b"".join(flat_command(r.db, r.words) for r in step.commands)
-        self._compare(
-            load_bytes(self.binary, data or encode_command([b"SELECT", b"0"])),
-            self._load(self.binary, output, self.names),
-        )
-        self._check_soundness(step, output)
+            if not may_refuse and step.commands:
+                raise Wrong(f"refused: {self.caller.error}")
+            self.outcome.steps[-1] += " (refused)"
+            if step.words[0] == "repair":  # Nothing is left that a next step could edit.
+                self._write_part(log.parts[0].name, log.parts[0].data)
+            return
+        check_commands(step, read_log(output))
+        compare_states(expected_state(self.binary, log, subject, step), load_result(self.binary, output, self.names))
+        check_soundness(output)
         self.path = output
-
-    def _check_soundness(self, step: Step, output: Path) -> None:
-        """The result has no damage: only repairs edit damaged files."""
-        found = aofdoctor("check", output, "--json").json
-        if damage := [damage for part in found["parts"] for damage in part["damage"]]:
-            raise Wrong(f"check finds damage in the result of {step.words}: {damage}")
-
-    def _load(self, reader: ServerBinary, output: Path, names: FileNames) -> State:
-        try:
-            return load_path(reader, output, names)
-        except SandboxError as problem:
-            raise Wrong(f"the server refuses the result: {problem} {problem.hint}") from problem
-
-    def _compare(self, expected: State, actual: State) -> None:
-        if lines := differences(expected, actual):
-            raise Wrong("other keys: " + "; ".join(lines))
-
-    def _call(self, words: list[str], may_exchange: bool = True) -> Path | None:
-        """Run a verb on the current files, in one of the ways to write a result; None if it refused."""
-        self.count += 1
-        verb, options = words[0], words[1:]
-        output = self.folder / f"out{self.count}"
-        way = self.chance.choice(("-o", "-o", "-o", "plan", "--in-place" if may_exchange else "plan"))
-        self.outcome.steps.append(f"{' '.join(words)} ({way})")
-        if way == "--in-place":
-            return self._call_in_place(verb, options, output)
-        if way == "plan":
-            plan = self.folder / f"plan{self.count}.json"
-            result = aofdoctor(verb, self.path, *options, "--plan", plan)
-            if result.status == 0:
-                result = aofdoctor("apply", plan, "-o", output, "--json")
-        else:
-            result = aofdoctor(verb, self.path, *options, "-o", output, "--json")
-        self.error = result.err
-        if (result.status == 0) != output.exists():
-            raise Wrong(
-                f"status {result.status}, but the result {'exists' if output.exists() else 'is missing'}: {result.err}"
-            )
-        return output if result.status == 0 else None
-
-    def _call_in_place(self, verb: str, options: list[str], output: Path) -> Path | None:
-        """Edit in place, copy the result, and undo the edit: the files must be as before."""
-        before = _contents(self.path)
-        result = aofdoctor(verb, self.path, *options, "--in-place", "-y", "--json")
-        self.error = result.err
-        if result.status:
-            if _contents(self.path) != before:
-                raise Wrong(f"status {result.status}, and the files changed: {result.err}")
-            return None
-        (shutil.copytree if self.path.is_dir() else shutil.copy)(self.path, output)
-        undone = aofdoctor("undo", json.loads(result.stdout)["receipt"])
-        if undone.status or _contents(self.path) != before:
-            raise Wrong(f"undo does not restore the files: {undone.out} {undone.err}")
-        return output
-
-
-def _contents(path: Path) -> dict[str, bytes]:
-    """The AOF files at a path: receipts and backups are left out."""
-    if path.is_file():
-        return {path.name: path.read_bytes()}
-    return {p.name: p.read_bytes() for p in path.iterdir() if p.suffix in (".aof", ".rdb", ".manifest")}
-
-
-def _first_difference(wanted: list[tuple[int, list[bytes]]], got: list[tuple[int, list[bytes]]]) -> str:
-    at = next(
-        (i for i, (one, two) in enumerate(zip(wanted, got, strict=False)) if one != two), min(len(wanted), len(got))
-    )
-    return (
-        f"{len(wanted)} expected, {len(got)} found; at #{at}: "
-        f"expected {str(wanted[at : at + 1])[:200]}, found {str(got[at : at + 1])[:200]}"
-    )

@@ -27,12 +27,16 @@ def load_path(binary: ServerBinary, path: Path, names: FileNames) -> State:
 
 def load_bytes(binary: ServerBinary, data: bytes) -> State:
     """Return the state of a server that starts on an AOF of one file."""
-    return _load(binary, FileNames(), lambda folder: (folder / FileNames().file).write_bytes(data))
+
+    def prepare(folder: Path) -> None:
+        (folder / FileNames().file).write_bytes(data)
+
+    return _load(binary, FileNames(), prepare)
 
 
-def _load(binary: ServerBinary, names: FileNames, prepare: Callable[[Path], object]) -> State:
+def _load(binary: ServerBinary, names: FileNames, prepare: Callable[[Path], None]) -> State:
     options = ["--appendonly", "yes", *names.options()]
-    with Sandbox(binary, options, lambda folder: prepare(folder) and None, hide=(), timeout=60) as server:
+    with Sandbox(binary, options, prepare, hide=(), timeout=60) as server:
         return read_state(server)
 
 

@@ -18,6 +18,7 @@ from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.workloads.command_maker import CommandMaker
 from tests.workloads.records import parse_records
 
+_MANY_BLOCKS = 1500
 SHORTEST_WAIT = 0.03  # Every short expiry of CommandMaker is over after these seconds.
 
 
@@ -111,7 +112,7 @@ def _run(server: Sandbox, chance: Random, maker: CommandMaker, is_set: bool) -> 
         if part == 1 and is_slow:  # The log ends while this rewrite is running.
             client.call("CONFIG", "SET", "rdb-key-save-delay", 200_000)
             client.call("BGREWRITEAOF")
-        for _ in range(chance.randint(3, 60)):
+        for _ in range(chance.randint(3, 60) if chance.random() < 0.97 else _MANY_BLOCKS):
             client.pipeline(maker.block())
             if chance.random() < 0.03:
                 _restore_copy(client, chance, maker)
