@@ -104,7 +104,7 @@ def _server_on(binary: ServerBinary, options: list[str], path: Path) -> Iterator
 
 def _run(server: Sandbox, chance: Random, maker: CommandMaker, is_set: bool) -> None:
     client = LenientClient(server.folder / "s")
-    has_rewrite, is_slow = chance.random() < 0.6, is_set and chance.random() < 0.15
+    has_rewrite, is_slow = chance.random() < 0.75, is_set and chance.random() < 0.15
     for part in range(chance.randint(1, 3)):
         if part and has_rewrite and not is_slow:
             client.call("BGREWRITEAOF")
@@ -116,7 +116,7 @@ def _run(server: Sandbox, chance: Random, maker: CommandMaker, is_set: bool) -> 
             client.pipeline(maker.block())
             if chance.random() < 0.03:
                 _restore_copy(client, chance, maker)
-    if has_rewrite and not is_slow and chance.random() < 0.2:
+    if has_rewrite and not is_slow and chance.random() < 0.3:
         client.call("BGREWRITEAOF")
         _wait_for_rewrite(client)
     client.close()
