@@ -1,7 +1,7 @@
 """Random damage to an AOF, and the commands that a repair has to keep of it.
 
 `repair` keeps every record before the damage, and `repair --salvage` also those after it; a transaction that the
-damage touches goes whole.  Damage that a server does not notice, as in a value, does not count.
+damage touches goes whole.  Damage that nothing shows, as in a value, does not count (`is_visible`).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.workloads.edits import Step
-from tests.workloads.records import Log, Part, Record, make_log
+from tests.workloads.records import Log, Part, Record, begins_with_record, is_framed, make_log
 
 _MOST_BYTES = 300
 
@@ -92,10 +92,16 @@ def make_damage(log: Log, chance: Random) -> Damage | None:
     return make(log.parts[index], index, chance) if log.parts and log.parts[index].records else None
 
 
-def make_more(log: Log, damage: Damage, chance: Random) -> Damage | None:
-    """Make further damage elsewhere in the same part."""
-    more = chance.choice(ANYWHERE)(log.parts[damage.part], damage.part, chance)
-    return more if more.end < damage.start or damage.end < more.start else None
+def make_more(log: Log, damages: Sequence[Damage], chance: Random) -> Damage | None:
+    """Make further damage elsewhere in the same part.
+
+    Not in a transaction that is damaged already: with its MULTI and its EXEC lost, nothing shows what it contained.
+    """
+    index = damages[0].part
+    more = chance.choice(ANYWHERE)(log.parts[index], index, chance)
+    lost = set[int]().union(*(_touched_transactions(log, damage) for damage in damages))
+    is_apart = all(more.end < damage.start or damage.end < more.start for damage in damages)
+    return more if is_apart and not lost & _touched_transactions(log, more) else None
 
 
 def apply_all(data: bytes, damages: Sequence[Damage]) -> bytes:
@@ -103,6 +109,23 @@ def apply_all(data: bytes, damages: Sequence[Damage]) -> bytes:
     for damage in sorted(damages, key=lambda d: d.start, reverse=True):
         data = damage.apply(data)
     return data
+
+
+def is_visible(part: Part, damage: Damage) -> bool:
+    """Whether the bytes show the damage in each record that it touches.
+
+    An AOF has no checksums.  A changed record that is still framed is another command or value; a server executes it,
+    and nothing shows what it was.  A # makes an annotation of the line that follows.  A value of lines that some bytes were inserted into can look like one of which a
+    transfer has changed the line ends; salvage restores it, and calls it a guess.
+    """
+    data = damage.apply(part.data)
+    if is_framed(data, part.rdb_end) or b"#" in damage.junk:
+        return False
+    touched = [record for record in part.records if damage.touches(record.start, record.end)]
+    grown = len(damage.junk) - (damage.end - damage.start)
+    if any(0 < grown <= word.count(b"\n") for record in touched for word in record.words):
+        return False
+    return not any(record.start <= damage.start and begins_with_record(data, record.start) for record in touched)
 
 
 # -- what a repair has to keep --

@@ -96,6 +96,14 @@ def is_framed(data: bytes, start: int) -> bool:
     return True
 
 
+def begins_with_record(data: bytes, start: int) -> bool:
+    """Whether a whole record begins at an offset."""
+    try:
+        return next(_iter_records(data, start), None) is not None
+    except NotWhole:
+        return False
+
+
 def _iter_records(data: bytes, at: int) -> Iterator[Record]:
     while at < len(data):
         start, words = at, list[bytes]()

@@ -11,9 +11,9 @@ from random import Random
 from aofdoctor.errors import SandboxError
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from tests.workloads import conversions, rdb_damages
-from tests.workloads.damages import Damage, apply_all, around, make_damage, make_more, repair_step
+from tests.workloads.damages import Damage, apply_all, around, is_visible, make_damage, make_more, repair_step
 from tests.workloads.edits import EDITS, Step, Subject, make_subject, strip_commands
-from tests.workloads.records import Log, is_framed, read_log
+from tests.workloads.records import Log, read_log
 from tests.workloads.results import (
     Caller,
     Wrong,
@@ -139,16 +139,15 @@ class _Run:
             if damage and self._is_noticed(log, damage):
                 damages = [damage]
                 while self.chance.random() < 0.25:
-                    more = make_more(log, damage, self.chance)
-                    if more and all(more.end < d.start or d.end < more.start for d in damages):
-                        damages += [more] if self._is_noticed(log, more) else []
+                    more = make_more(log, damages, self.chance)
+                    damages += [more] if more and self._is_noticed(log, more) else []
                 return damages
         return []
 
     def _is_noticed(self, log: Log, damage: Damage) -> bool:
-        """Whether damage leaves something that is no record, and the server does not load the files."""
+        """Whether the bytes show the damage, and the server does not load the files."""
         part = log.parts[damage.part]
-        if is_framed(damage.apply(part.data), part.rdb_end):
+        if not is_visible(part, damage):
             return False
         self._write_part(part.name, damage.apply(part.data))
         try:
@@ -218,8 +217,8 @@ class _Run:
             if not may_refuse and step.commands:
                 raise Wrong(f"refused: {self.caller.error}")
             self.outcome.steps[-1] += " (refused)"
-            if step.words[0] == "repair":  # Nothing is left that a next step could edit.
-                self._write_part(log.parts[0].name, log.parts[0].data)
+            for part in log.parts:  # Nothing is left of a damaged log: the next step edits the undamaged one.
+                self._write_part(part.name, part.data)
             return
         check_commands(step, read_log(output))
         compare_states(expected_state(self.binary, log, subject, step), load_result(self.binary, output, self.names))

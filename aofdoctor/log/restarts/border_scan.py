@@ -22,11 +22,16 @@ _REPLICATION_ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 
 
 class Border(NamedTuple):
-    """The place where the writes of a new run begin, and the record that shows it."""
+    """The place where the writes of a new run begin, and the record that shows it.
+
+    `is_own_select`: that record is the SELECT right after the MULTI, which the first write of a run has as well if it
+    is a transaction.
+    """
 
     offset: int
     evidence: str
     is_guess: bool = False
+    is_own_select: bool = False
 
 
 class BorderScan:
@@ -73,7 +78,8 @@ class BorderScan:
         is_redundant = 0 <= self.db == database and (self.is_selected or not is_own)
         self.db = database if database >= 0 else self.db
         if is_redundant:
-            return self._at_select(span, "a SELECT of the database that is selected already")
+            border = self._at_select(span, "a SELECT of the database that is selected already")
+            return border._replace(is_own_select=is_own)
         if self.annotations.end == span.start:
             return self._at_select(span, "a SELECT after a time annotation")
         if not is_own and self.other_database is None:
