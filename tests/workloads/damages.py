@@ -115,8 +115,9 @@ def is_visible(part: Part, damage: Damage) -> bool:
     """Whether the bytes show the damage in each record that it touches.
 
     An AOF has no checksums.  A changed record that is still framed is another command or value; a server executes it,
-    and nothing shows what it was.  A # makes an annotation of the line that follows.  A value of lines that some bytes were inserted into can look like one of which a
-    transfer has changed the line ends; salvage restores it, and calls it a guess.
+    and nothing shows what it was.  A # makes an annotation of the line that follows.  A value of lines that some bytes
+    were inserted into can look like one of which a transfer has changed the line ends; salvage restores it, and calls
+    it a guess.
     """
     data = damage.apply(part.data)
     if is_framed(data, part.rdb_end) or b"#" in damage.junk:
