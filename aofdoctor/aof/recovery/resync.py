@@ -144,8 +144,8 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, damage_start: int, st
         after = pread(source, 2, declared_end)
         if after == b"\r\n" or (len(after) < 2 and not pread(source, 1, start + _VALUE_MAX)):
             return declared_end + 2
-    if (declared_end := _end_by_earlier_header(source, damage_start, start)) is not None:
-        return declared_end
+    if (value_end := _end_by_earlier_header(source, damage_start, start)) is not None:
+        return value_end
     end = _run_end(source, start)
     if end is None:
         return None

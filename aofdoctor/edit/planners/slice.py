@@ -104,14 +104,16 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     mixed.add_to_plan(plan, keeps=not selection.invert)
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
-    if scripts.undefined_count and not any(
-        survey.counts[number] for number in command_table().ids_of(frozenset({"script"}))
-    ):
-        plan.notes.append(
-            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: "
-            "those will fail"
-        )
+    plan.notes += _undefined_script_notes(scripts, survey)
     return plan
+
+
+def _undefined_script_notes(scripts: ScriptDefinitions, survey: FlushSurvey) -> list[str]:
+    loads_scripts = any(survey.counts[number] for number in command_table().ids_of(frozenset({"script"})))
+    if not scripts.undefined_count or loads_scripts:
+        return []
+    count = text.format_count(scripts.undefined_count, "script")
+    return [f"{count} that an EVALSHA runs stand nowhere: those will fail"]
 
 
 def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) -> tuple[AOF, Selection]:
