@@ -20,7 +20,7 @@ def make_damage(part: Part, chance: Random) -> Damage:
 
 
 def invented(before: State, after: State) -> list[str]:
-    """Describe the keys that a salvage has and the undamaged RDB has not, if the damage does not explain them.
+    """Describe the keys that a strict salvage has and the undamaged RDB has not, if the damage does not explain them.
 
     One contiguous damage can change the name, the value or the expiry of a key, and the database of all that follow.
     """

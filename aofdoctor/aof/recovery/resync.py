@@ -189,6 +189,11 @@ def _run_end(source: Source, start: int) -> int | None:
     return None
 
 
+def begins_run(source: Source, offset: int) -> bool:
+    """Whether a run of complete records begins at an offset: a number of them, or all up to the end of the file."""
+    return _begins_run(ReadWindow(source), offset)
+
+
 def _begins_run(window: ReadWindow, offset: int) -> bool:
     for _ in range(_RUN_RECORDS - 1):
         if not window.has_byte_at(offset):
