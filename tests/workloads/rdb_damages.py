@@ -16,6 +16,8 @@ def make_damage(part: Part, chance: Random) -> Damage:
     at = chance.randrange(_HEAD, last)
     end = min(last, at + chance.randint(1, _MOST_BYTES))
     junk = bytes(end - at) if chance.random() < 0.5 else chance.randbytes(end - at)
+    if junk == part.data[at:end]:
+        junk = bytes([junk[0] ^ 1]) + junk[1:]
     return Damage("overwritten RDB", 0, at, end, junk)
 
 

@@ -157,7 +157,12 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, damage_start: int, st
 
 
 def _end_by_earlier_header(source: Source, damage_start: int, start: int) -> int | None:
-    """Return the end of a record in the run at `start` with which the value of an earlier bulk header ends, or None."""
+    """Return the end of a record in the run at `start` with which the value of an earlier bulk header ends, or None.
+
+    Right after a CRLF, a header with a damaged length explains that as well: then the records are real ones.
+    """
+    if pread(source, 2, start - 2) == b"\r\n":
+        return None
     first = max(damage_start, start - _HEADERS_SEARCHED)
     headers = _BULK_HEADER.finditer(pread(source, start - first, first))
     value_ends = {first + match.end() + int(match[1]) + len(b"\r\n") for match in headers}
