@@ -85,7 +85,7 @@ def test_a_value_that_is_a_record_and_torn_anywhere_is_not_a_command(cut: int) -
 
 
 @pytest.mark.parametrize("prefix", [b"", b"x", b"text\r\nx", b"\0" * 100])
-@pytest.mark.parametrize("value", [B, B + B, B.removesuffix(b"\r\n")])
+@pytest.mark.parametrize("value", [B, B + B, B.removesuffix(b"\r\n"), B + b"x"])
 def test_records_in_a_value_are_not_commands_if_a_whole_header_shows_it(prefix: bytes, value: bytes) -> None:
     bad = encode_command([b"SET", b"k", prefix + value]).replace(b"$1\r\nk", b"$1\r\n?k")
     tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + bad + A), COMMAND_IDS)]

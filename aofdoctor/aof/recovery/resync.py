@@ -39,6 +39,8 @@ _LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
 _LOOSE_ARGS_MAX = 1 << 10
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
 _BULK_HEADER = re.compile(rb"\$([0-9]{1,9})\r\n")
+_AFTER_VALUE = (b"\r\n$", b"\r\n*", b"\r\n#", b"\r\n")
+_ENDS_TRIED = 64
 _HEADERS_SEARCHED = 1 << 16  # bytes before a record in which the header of a value that contains it is searched
 _RUN_RECORDS = 8  # complete records that make a run
 _VALUE_MAX = 1 << 20  # bytes of records up to which they can be the content of a value
@@ -157,9 +159,10 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, damage_start: int, st
 
 
 def _end_by_earlier_header(source: Source, damage_start: int, start: int) -> int | None:
-    """Return the end of a record in the run at `start` with which the value of an earlier bulk header ends, or None.
+    """Return the end of the value of an earlier bulk header that contains the run of records at `start`, or None.
 
-    Right after a CRLF, a header with a damaged length explains that as well: then the records are real ones.
+    The value ends with one of the records, or after the run and before the next argument or record.  Right after a
+    CRLF, a header with a damaged length explains that as well: then the records are real ones.
     """
     if pread(source, 2, start - 2) == b"\r\n":
         return None
@@ -175,10 +178,11 @@ def _end_by_earlier_header(source: Source, damage_start: int, start: int) -> int
             if at + edge in value_ends:
                 return at + edge
         if not count:
-            return None
+            break
         at += columns.edges[count]
         size = _VALUE_READ_SIZE
-    return None
+    behind = (end for end in value_ends if at < end < start + _VALUE_MAX)
+    return next((end for end in sorted(behind)[:_ENDS_TRIED] if pread(source, 3, end - 2) in _AFTER_VALUE), None)
 
 
 def _run_end(source: Source, start: int) -> int | None:
