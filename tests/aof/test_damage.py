@@ -92,6 +92,12 @@ def test_records_in_a_value_are_not_commands_if_a_whole_header_shows_it(prefix: 
     assert tiles == [(RecordBatch, 27), (Damage, 27 + len(bad)), (RecordBatch, 54 + len(bad))]
 
 
+def test_records_on_a_line_of_their_own_in_a_value_are_not_commands_if_the_value_goes_on() -> None:
+    bad = encode_command([b"SET", b"k", b"text\r\n" + B + b"more"]).replace(b"$1\r\nk", b"$1\r\n?k")
+    tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + bad + A), COMMAND_IDS)]
+    assert tiles == [(RecordBatch, 27), (Damage, 27 + len(bad)), (RecordBatch, 54 + len(bad))]
+
+
 def test_headers_of_many_lengths_before_a_record_cost_linear_time() -> None:
     bad = b"*9\r\n" + b"".join(b"$%d\r\n" % (1000 + i) for i in range(20_000))
     data = A + bad + b"?" + B * 20_000

@@ -161,11 +161,10 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, damage_start: int, st
 def _end_by_earlier_header(source: Source, damage_start: int, start: int) -> int | None:
     """Return the end of the value of an earlier bulk header that contains the run of records at `start`, or None.
 
-    The value ends with one of the records, or after the run and before the next argument or record.  Right after a
-    CRLF, a header with a damaged length explains that as well: then the records are real ones.
+    The value ends after the run and before the next argument or record, or with one of the records.  If these begin
+    right after a CRLF, a damaged length in the header explains the latter as well: then they are real ones.
     """
-    if pread(source, 2, start - 2) == b"\r\n":
-        return None
+    is_line_start = pread(source, 2, start - 2) == b"\r\n"
     first = max(damage_start, start - _HEADERS_SEARCHED)
     headers = _BULK_HEADER.finditer(pread(source, start - first, first))
     value_ends = {first + match.end() + int(match[1]) + len(b"\r\n") for match in headers}
@@ -175,7 +174,7 @@ def _end_by_earlier_header(source: Source, damage_start: int, start: int) -> int
         data = pread(source, size, at)
         count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)
         for edge in columns.edges[1 : count + 1]:
-            if at + edge in value_ends:
+            if at + edge in value_ends and not is_line_start:
                 return at + edge
         if not count:
             break
