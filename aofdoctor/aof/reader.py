@@ -23,6 +23,7 @@ from aofdoctor.aof.read_window import ReadWindow
 from aofdoctor.aof.records import Preamble, RecordBatch, oversized_batch
 from aofdoctor.aof.recovery.embedded_rdb import RdbSearchBudget
 from aofdoctor.aof.recovery.resync import damage_at, find_record
+from aofdoctor.aof.recovery.swallowed_commands import find_swallowed_commands
 from aofdoctor.aof.scan import SLACK, ScanColumns, ScanNames, scan
 from aofdoctor.damage import Damage, DamageKind
 from aofdoctor.rdb.key_counts import KeyCounts
@@ -115,6 +116,8 @@ def _read_preamble(source: Source, names: CommandNames, now_ms: int) -> Preamble
     end = rdb.end if rdb.complete or rdb.end_is_known else find_record(source, rdb.end, names.ids, run=True)
     if end is None:
         end = _find_size(source, rdb.end)
+    if not (rdb.complete or rdb.end_is_known or rdb.codec):
+        end = find_swallowed_commands(source, rdb.end) or end
     checksum, note = rdb.checksum, rdb.note
     if isinstance(source, FileSource) and (hole := source.first_unreadable(Span(0, end))):
         checksum, note = "bad", f"the disk does not give the bytes from {hole.start} to {hole.end}"

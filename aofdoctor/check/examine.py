@@ -223,7 +223,7 @@ class _Examiner:
         self._keep_damage(report, Damage(torn.span, DamageKind.TORN_TRANSACTION, note, torn.is_guess))
 
     def _add_damage(self, report: PartReport, source: Source, damage: Damage) -> None:
-        if torn := self.borders.torn_at(damage.span.start):
+        if torn := self.borders.torn_at(damage.span.start, damage.span.end):
             self._add_torn_transaction(report, torn)
         self.last_good = self.last_good or self._good_prefix()
         in_flight = Damage(damage.span, DamageKind.IN_FLIGHT, damage.note) if is_in_flight(source, damage) else None

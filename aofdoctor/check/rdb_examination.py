@@ -23,7 +23,7 @@ from aofdoctor.rdb.recovery.key_head import read_key_head
 from aofdoctor.rdb.recovery.loader_rules import library_defect, module_aux_defect, template_defect, value_defect
 from aofdoctor.rdb.recovery.repeats import Name, RepeatedNames, suspected_repeats
 from aofdoctor.rdb.recovery.salvage import salvage_items
-from aofdoctor.rdb.values.modules import is_known_module
+from aofdoctor.rdb.values.modules import is_known_module, resembles_known_module
 from aofdoctor.rdb.walk.walker import KIND_MAGIC, KIND_UNPARSED
 from aofdoctor.source import FileSource, Source, pread
 from aofdoctor.span import Span
@@ -246,9 +246,12 @@ class RdbExaminer:
         """Whether the module that a key's value belongs to is known, or was used by a key before any damage.
 
         Otherwise the key, which was found by a search after damage, may be a piece of another value.
+        In a damaged RDB a name that is nearly a known one is that name, damaged.
         """
         self.cursor.seek(key.value_offset)
         module = self.cursor.length()
+        if not self.rdb.is_intact and resembles_known_module(module):
+            return False
         if not self.after_search:
             self.modules.add(module)
         return not self.after_search or module in self.modules or is_known_module(module)

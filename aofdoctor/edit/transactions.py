@@ -26,6 +26,9 @@ from aofdoctor.span import Span
 # commands before the batch) -> record indexes in ascending order.
 Chooser = Callable[[int, RecordBatch, ContextTracker, int], list[int]]
 
+# Whether a kept command of a batch does not keep its transaction: (batch, record index).
+IsPassive = Callable[[RecordBatch, int], bool]
+
 EMPTY_TRANSACTION_REASON = "transaction left empty"
 
 
@@ -34,16 +37,19 @@ def structure_ids() -> frozenset[int]:
     return command_table().ids_of(STRUCTURE_COMMANDS)
 
 
-def iter_drops(aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False) -> Iterator[Drop]:
+def iter_drops(
+    aof: AOF, choose: Chooser, reason: str, whole_transactions: bool = False, is_passive: IsPassive | None = None
+) -> Iterator[Drop]:
     """The byte ranges of all commands that `choose` selects, and of MULTI and EXEC around transactions left empty.
 
-    With `whole_transactions`, a transaction that keeps any command is kept whole.
+    With `whole_transactions`, a transaction that keeps any command is kept whole.  A transaction of which only passive
+    commands are left counts as empty; they are kept, outside of it.
     """
     before = 0
     for index, part in enumerate(aof.parts):
         if part.source is None:
             continue
-        scanner = _TransactionScanner(index, part.source, choose, reason, whole_transactions)
+        scanner = _TransactionScanner(index, part.source, choose, reason, whole_transactions, is_passive)
         yield from scanner.run(before)
         before += scanner.tracker.state[ContextField.COMMANDS]
 
@@ -85,8 +91,16 @@ class _TransactionScanner:
     its MULTI.
     """
 
-    def __init__(self, index: int, source: Source, choose: Chooser, reason: str, whole_transactions: bool) -> None:
-        self.index, self.source, self.choose = index, source, choose
+    def __init__(
+        self,
+        index: int,
+        source: Source,
+        choose: Chooser,
+        reason: str,
+        whole_transactions: bool,
+        is_passive: IsPassive | None,
+    ) -> None:
+        self.index, self.source, self.choose, self.is_passive = index, source, choose, is_passive
         self.reason, self.whole_transactions = reason, whole_transactions
         self.tracker = ContextTracker(columns=True)
         self.structure = structure_ids()
@@ -167,7 +181,11 @@ class _TransactionScanner:
                 self.open_transaction.add(self._drop(batch, i, self.reason))
             elif batch.ids[i] == self.multi:  # A nested MULTI too: left alone, it would open a transaction.
                 self.open_transaction.add(self._drop(batch, i, EMPTY_TRANSACTION_REASON))
-            elif batch.ids[i] not in self.structure and batch.ids[i] != ANNOTATION:
+            elif not (
+                batch.ids[i] in self.structure
+                or batch.ids[i] == ANNOTATION
+                or (self.is_passive and self.is_passive(batch, i))
+            ):
                 self.kept_transaction = self.open_transaction.tx
         if ended and self.kept_transaction != self.open_transaction.tx:
             self.open_transaction.add(self._drop(batch, end - 1, EMPTY_TRANSACTION_REASON))

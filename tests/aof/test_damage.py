@@ -76,6 +76,34 @@ def test_records_inside_a_torn_value_are_not_commands() -> None:
     assert tiles == [(RecordBatch, 27), (Damage, 27 + len(torn))]
 
 
+@pytest.mark.parametrize("cut", range(27))
+def test_a_value_that_is_a_record_and_torn_anywhere_is_not_a_command(cut: int) -> None:
+    torn = encode_command([b"SET", b"k", B])
+    torn = torn[: len(torn) - cut - 1]
+    tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + torn), COMMAND_IDS)]
+    assert tiles == [(RecordBatch, 27), (Damage, 27 + len(torn))]
+
+
+@pytest.mark.parametrize("prefix", [b"", b"x", b"text\r\nx", b"\0" * 100])
+@pytest.mark.parametrize("value", [B, B + B, B.removesuffix(b"\r\n"), B + b"x"])
+def test_records_in_a_value_are_not_commands_if_a_whole_header_shows_it(prefix: bytes, value: bytes) -> None:
+    bad = encode_command([b"SET", b"k", prefix + value]).replace(b"$1\r\nk", b"$1\r\n?k")
+    tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + bad + A), COMMAND_IDS)]
+    assert tiles == [(RecordBatch, 27), (Damage, 27 + len(bad)), (RecordBatch, 54 + len(bad))]
+
+
+def test_records_on_a_line_of_their_own_in_a_value_are_not_commands_if_the_value_goes_on() -> None:
+    bad = encode_command([b"SET", b"k", b"text\r\n" + B + b"more"]).replace(b"$1\r\nk", b"$1\r\n?k")
+    tiles = [(type(tile), tile.span.end) for tile in read_tiles(BytesSource(A + bad + A), COMMAND_IDS)]
+    assert tiles == [(RecordBatch, 27), (Damage, 27 + len(bad)), (RecordBatch, 54 + len(bad))]
+
+
+def test_headers_of_many_lengths_before_a_record_cost_linear_time() -> None:
+    bad = b"*9\r\n" + b"".join(b"$%d\r\n" % (1000 + i) for i in range(20_000))
+    data = A + bad + b"?" + B * 20_000
+    assert sum(tile.span.size for tile in read_tiles(BytesSource(data), COMMAND_IDS)) == len(data)
+
+
 def test_repeated_damage_is_found_each_time() -> None:
     data = A + b"x" + B + b"y" + A + b"\0" * 64
     kinds = [tile.kind for tile in read_tiles(BytesSource(data), COMMAND_IDS) if isinstance(tile, Damage)]

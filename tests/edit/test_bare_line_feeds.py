@@ -86,3 +86,11 @@ def test_hostile_claims_of_long_values_cost_linear_time() -> None:
     data = encode_command([b"SET", b"a", b"1"]) + b"*2\r\n$3\r\nGET\r\n$900000\r\n" + b"$1\r\n" * 300_000
     restored, _ = salvage(data)
     assert restored.startswith(encode_command([b"SET", b"a", b"1"]))
+
+
+def test_a_whole_record_before_damage_is_kept_if_only_its_lengths_explain_all_arguments() -> None:
+    record = encode_command([b"RPUSH", b"k", b"*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n", b"\r\n", b""])
+    whole = encode_command([b"SET", b"a", b"1"])
+    damaged = encode_command([b"HSET", b"h", b"f", b"123"]).replace(b"$1\r\nh\r\n", b"$1\r\xfbX\xb9m\r\n")
+    restored, _ = salvage(whole + record + damaged + whole)
+    assert restored == whole + record + whole

@@ -261,3 +261,26 @@ def test_an_edit_without_effect_exchanges_nothing(tmp_path: Path) -> None:
     path.write_bytes(A)
     result = aofdoctor("slice", path, "--key", "a", "--in-place", "-y")
     assert result.status == 0 and sorted(tmp_path.iterdir()) == [path]
+
+
+def test_the_receipt_of_an_overwrite_does_not_block_an_exchange(tmp_path: Path) -> None:
+    path = make_small_set(tmp_path, {"base": A + B, "one": A + FLUSH + B})
+    before = full_snapshot(path)
+    first = aofdoctor("strip", path, "--in-place", "-y", "--json")
+    assert Path(first.json["receipt"]).parent == path
+    overwritten = full_snapshot(path)
+    second = aofdoctor("strip", path, "--key", "b", "--in-place", "-y", "--json")
+    assert second.status == 0, second.err
+    assert aofdoctor("undo", second.json["receipt"]).status == 0 and full_snapshot(path) == overwritten
+    assert aofdoctor("undo", first.json["receipt"]).status == 0
+    undone = full_snapshot(path)
+    assert all(undone[name][0] == content for name, (content, *_) in before.items())
+    third = aofdoctor("strip", path, "--key", "b", "--in-place", "-y")
+    assert third.status == 0, third.err
+
+
+def test_other_files_in_the_directory_block_an_exchange(tmp_path: Path) -> None:
+    path = make_small_set(tmp_path, {"base": A + B})
+    (path / "x.20261122T055831Z.receipt.json").write_text("{}")
+    result = aofdoctor("strip", path, "--key", "b", "--in-place", "-y")
+    assert result.status == 3 and "holds more than this AOF" in result.err

@@ -211,3 +211,23 @@ def test_logs_of_running_servers_have_no_border(
     """Clean restarts between the two runs, too, are no damage."""
     data = b"".join(first[0]) + b"".join(second[0]) + b"".join(first[0])
     assert list(torn_transactions(BytesSource(data))) == []
+
+
+HOLE = encode_command([b"SET", b"torn", b"x" * 200])[:90] + bytes(500)
+
+
+@pytest.mark.parametrize("queued", [B + HOLE, B + HOLE + C, HOLE + C])
+def test_damage_in_the_first_transaction_of_a_run_is_no_restart(queued: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(BEFORE + MULTI + select(0) + queued + EXEC + D)
+    kinds = [d["kind"] for d in aofdoctor("check", path, "--json").json["parts"][0]["damage"]]
+    assert "torn-transaction" not in kinds
+    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == BEFORE + select(0) + D
+
+
+def test_a_lone_multi_before_a_restart_is_removed_alone_despite_later_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.aof"
+    path.write_bytes(BEFORE + MULTI + select(0) + B + HOLE + C + MULTI + D + EXEC)
+    assert aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out").read_bytes() == BEFORE + select(0) + B + C + MULTI + D + EXEC

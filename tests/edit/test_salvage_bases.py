@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aofdoctor.cli.options import open_path
+from aofdoctor.rdb.encoding.crc64 import crc64
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import walk_rdb
 from aofdoctor.resp import encode_command
@@ -122,3 +123,13 @@ def test_a_truncated_list_of_numbers_gives_no_invented_keys(tmp_path: Path) -> N
                 if isinstance(item, KeyItem)
             }
         assert got <= names, cut
+
+
+def test_a_length_in_a_damaged_base_does_not_swallow_the_commands(tmp_path: Path) -> None:
+    base = b"VALKEY080\xfa\nvalkey-ver\x059.1.2\xfa\nredis-bits\xc0@\xfa\x08aof-base\xc0\x01\xff"
+    base += crc64(base).to_bytes(8, "little")
+    tail = encode_command([b"SELECT", b"0"]) + b"".join(encode_command([b"SET", b"k%d" % i, b"1"]) for i in range(1000))
+    path = tmp_path / "a.aof"
+    path.write_bytes(base[:21] + bytes(7) + base[28:] + tail)
+    result = aofdoctor("repair", path, "--salvage", "-o", tmp_path / "out")
+    assert result.status == 0 and (tmp_path / "out").read_bytes().endswith(tail)

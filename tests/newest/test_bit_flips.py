@@ -8,7 +8,6 @@ AOFDOCTOR_SHARED names the folder with the real files, else ../shared is used.  
 binaries, separated by colons, for versions that are not on PATH.
 """
 
-import functools
 import os
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import pytest
 from aofdoctor.server.sandbox import ServerBinary
 from tests.conftest import aofdoctor
 from tests.support.rdb_loading import load_dump
-from tests.support.servers import servers_by_line
+from tests.support.servers import all_servers
 
 SHARED = Path(os.environ.get("AOFDOCTOR_SHARED") or Path(__file__).parents[2].parent / "shared")
 POSITIONS = 4
@@ -33,16 +32,10 @@ BASES = [
 SHORT = [path for path in BASES if path.parts[-4].endswith("-rdb") and "all" not in path.parts[-4]]
 
 
-@functools.cache
-def servers() -> list[ServerBinary]:
-    """Return all servers at hand, the newest first."""
-    return sorted(servers_by_line().values(), key=lambda binary: binary.version, reverse=True)
-
-
 def server_of(data: bytes) -> ServerBinary | None:
     """Return a server that loads an RDB, or None."""
     product = "valkey" if data.startswith(b"VALKEY") else "redis"
-    binaries = sorted(servers(), key=lambda binary: binary.product != product)
+    binaries = sorted(all_servers(), key=lambda binary: binary.product != product)
     return next((binary for binary in binaries if load_dump(binary, data) is not None), None)
 
 

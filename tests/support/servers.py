@@ -38,6 +38,14 @@ def servers_by_line() -> dict[str, ServerBinary]:
     return by_version
 
 
+@functools.cache
+def all_servers() -> list[ServerBinary]:
+    """Return the installed servers and those that AOFDOCTOR_SERVERS lists, separated by colons; the newest first."""
+    named = [identify_server(Path(place)) for place in os.environ.get("AOFDOCTOR_SERVERS", "").split(":") if place]
+    found = [*servers_by_line().values(), *(binary for binary in named if binary)]
+    return sorted(found, key=lambda binary: binary.version, reverse=True)
+
+
 def checker_refusal(binary: ServerBinary, path: Path) -> str:
     """Return the error of a server's AOF checker, or an empty string if it accepts the file.
 

@@ -15,8 +15,9 @@ _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n")
 _NEXT_VALUE = re.compile(rb"\$[0-9]{1,18}\r\n")
 _NEXT_RECORD = re.compile(rb"\*[0-9]{1,18}\r\n\$|#|\Z")
 _RECORD_INSIDE = re.compile(rb"\r\n\*[0-9]{1,18}\r\n\$[0-9]{1,18}\r\n")
-_CANDIDATES_MAX = 64  # the most possible ends of an argument that are examined
-_NEXT_SIZE_MAX = 24  # bytes after an argument that show whether another argument or a record follows
+_CANDIDATES_MAX = 64  # places at which a value may end that are examined
+_ARGUMENTS_AHEAD = 8  # arguments that must follow one reading of a value if it has several
+_NEXT_SIZE_MAX = 24  # bytes after a value that show what follows it
 
 
 class IncompleteData(Exception):
@@ -65,6 +66,11 @@ def parse_changed_record(data: bytes, is_end_of_file: bool) -> ChangedRecord | N
             _require_complete(data, at + _NEXT_SIZE_MAX, is_end_of_file)
             return None
         proven, ambiguous = _find_values(data, header.end(), int(header[1]), bool(left), is_end_of_file)
+        if len(proven) + len(ambiguous) > 1:
+            proven, ambiguous = (
+                [value for value in readings if _may_continue(data, value.end + 2, left, is_end_of_file)]
+                for readings in (proven, ambiguous)
+            )
         if not proven and not ambiguous:
             return None
         if len(proven) != 1 and len(proven) + len(ambiguous) > 1:
@@ -73,6 +79,23 @@ def parse_changed_record(data: bytes, is_end_of_file: bool) -> ChangedRecord | N
         values.append((proven or ambiguous)[0])
         at = values[-1].end + 2
     return ChangedRecord(at, tuple(values), is_provable)
+
+
+def _may_continue(data: bytes, at: int, left: int, is_end_of_file: bool) -> bool:
+    """Whether the next of `left` arguments can be read at an offset, as far as each has only one reading."""
+    for further in range(left - 1, max(left - 1 - _ARGUMENTS_AHEAD, -1), -1):
+        header = _VALUE_HEADER.match(data, at)
+        if not header:
+            return at + _NEXT_SIZE_MAX > len(data) and not is_end_of_file
+        try:
+            readings = _find_values(data, header.end(), int(header[1]), bool(further), is_end_of_file)
+        except IncompleteData:
+            return True
+        values = [value for group in readings for value in group]
+        if len(values) != 1:
+            return bool(values)
+        at = values[0].end + 2
+    return True
 
 
 def _find_values(

@@ -38,6 +38,10 @@ _TIMESTAMP = re.compile(rb"#TS:[0-9]{1,20}\r?\n\Z")
 _LOOSE_HEADER = re.compile(rb"[^0-9]([0-9]{1,9})..", re.DOTALL)
 _LOOSE_ARGS_MAX = 1 << 10  # the most arguments of a command in which one wrong byte is searched
 _VALUE_HEADER = re.compile(rb"\$([0-9]{1,18})\r\n\Z")
+_BULK_HEADER = re.compile(rb"\$([0-9]{1,9})\r\n")
+_AFTER_VALUE = (b"\r\n$", b"\r\n*", b"\r\n#", b"\r\n")
+_ENDS_TRIED = 64
+_HEADERS_SEARCHED = 1 << 16  # bytes before a record in which the header of a value that contains it is searched
 _RUN_RECORDS = 8  # complete records that make a run
 _CROWDED_NOTE = f"much damage is near it: it ends at the next run of {_RUN_RECORDS} commands"
 _VALUE_MAX = 1 << 20  # bytes of records up to which they can be the content of a value
@@ -81,7 +85,9 @@ def damage_at(
     resume = _end_despite_one_bad_byte(window, offset) if diagnosis.end > offset else None
     if resume is None:
         resume = find_record(source, offset + 1, known_names, run=torn)
-    while resume is not None and (value_end := _value_end(source, diagnosis, resume)) is not None:
+    searched = offset
+    while resume is not None and (value_end := _value_end(source, diagnosis, searched, resume)) is not None:
+        searched = value_end
         resume = find_record(source, value_end, known_names, run=torn)
     end = _source_end(window, diagnosis.end) if resume is None else resume
     if offset and (start := find_rdb_behind(source, offset, end, budget)):
@@ -159,20 +165,24 @@ def _end_despite_one_bad_byte(window: ReadWindow, offset: int) -> int | None:
     return at if window.has_byte_at(at) and window.read(at, 1) in (b"*", b"#") and _begins_run(window, at) else None
 
 
-def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | None:
-    """Return the end of the argument that contains the records at `start`, or None if they are real records.
+def _value_end(source: Source, diagnosis: RecordDiagnosis, damage_start: int, start: int) -> int | None:
+    """Return the end of the value that contains the records at `start`, or None if they are real records.
 
-    An argument of a command can contain RESP that looks like records.  That is so in
-    three cases.  A header such as $123 is right before them, with CRLF where its
-    length ends.  Or they end with an additional CRLF before the next record or
-    argument: the argument's own header is lost.  Or they break off before the end of
-    an argument that lacks its CRLF (`diagnosis`).  A run of more than _VALUE_MAX bytes
-    counts as real records.
+    The records are the content of a value in four cases.  A bulk header is
+    right before them, with CRLF where its length ends, or the file ends before.
+    Or one is earlier in the damage, and its length ends with one of the records.
+    Or they end with an additional CRLF before the next record or argument: the
+    value's own header is lost.  Or they break off before the end of an argument
+    that lacks its CRLF.  More than _VALUE_MAX bytes count as real records.
     """
     before = _VALUE_HEADER.search(pread(source, min(32, start), max(0, start - 32)))
     declared_end = start + int(before[1]) if before else start
-    if declared_end > start and pread(source, 2, declared_end) == b"\r\n":
-        return declared_end + 2
+    if declared_end > start:
+        after = pread(source, 2, declared_end)
+        if after == b"\r\n" or (len(after) < 2 and not pread(source, 1, start + _VALUE_MAX)):
+            return declared_end + 2
+    if (value_end := _end_by_earlier_header(source, damage_start, start)) is not None:
+        return value_end
     end = _run_end(source, start)
     if end is None:
         return None
@@ -181,6 +191,32 @@ def _value_end(source: Source, diagnosis: RecordDiagnosis, start: int) -> int | 
         return end + 2
     inside = diagnosis.defect is Defect.MISSING_CRLF and end < diagnosis.end <= start + _VALUE_MAX
     return diagnosis.end if inside else None
+
+
+def _end_by_earlier_header(source: Source, damage_start: int, start: int) -> int | None:
+    """Return the end of the value of an earlier bulk header that contains the run of records at `start`, or None.
+
+    The value ends after the run and before the next argument or record, or with one of the records.  If these begin
+    right after a CRLF, a damaged length in the header explains the latter as well: then they are real ones.
+    """
+    is_line_start = pread(source, 2, start - 2) == b"\r\n"
+    first = max(damage_start, start - _HEADERS_SEARCHED)
+    headers = _BULK_HEADER.finditer(pread(source, start - first, first))
+    value_ends = {first + match.end() + int(match[1]) + len(b"\r\n") for match in headers}
+    last = max((end for end in value_ends if start < end < start + _VALUE_MAX), default=start)
+    columns, at, size = ScanColumns(1 << 12), start, 1 << 12
+    while at < last:
+        data = pread(source, size, at)
+        count = scan(bytearray(data + bytes(SLACK)), 0, len(data), _NO_NAMES, columns)
+        for edge in columns.edges[1 : count + 1]:
+            if at + edge in value_ends and not is_line_start:
+                return at + edge
+        if not count:
+            break
+        at += columns.edges[count]
+        size = _VALUE_READ_SIZE
+    behind = (end for end in value_ends if at < end < start + _VALUE_MAX)
+    return next((end for end in sorted(behind)[:_ENDS_TRIED] if pread(source, 3, end - 2) in _AFTER_VALUE), None)
 
 
 def _run_end(source: Source, start: int) -> int | None:
@@ -194,6 +230,11 @@ def _run_end(source: Source, start: int) -> int | None:
         at += columns.edges[count]
         size = _VALUE_READ_SIZE
     return None
+
+
+def begins_run(source: Source, offset: int) -> bool:
+    """Whether a run of complete records begins at an offset: a number of them, or all up to the end of the file."""
+    return _begins_run(ReadWindow(source), offset)
 
 
 def _begins_run(window: ReadWindow, offset: int) -> bool:

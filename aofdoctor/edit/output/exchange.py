@@ -8,6 +8,7 @@ mode, times.
 import ctypes
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ from aofdoctor.errors import RefusedEdit, SourceChanged
 OutputWriter = Callable[[Path, Path], Receipt]
 _RENAME_EXCHANGE_FLAG = 2  # RENAME_EXCHANGE of Linux (3.15), RENAME_SWAP of macOS (10.12)
 _AT_FDCWD = -100
+# The end of the name of a receipt next to an edited file, also after undo.
+_RECEIPT_NAME = re.compile(r"\.[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\.receipt\.json(\.undone)?\Z")
 _HINT = "write a copy with -o, and put it in place as the last lines say"
 
 
@@ -99,14 +102,15 @@ def _named_files(receipt: Receipt) -> list[tuple[Path, Path]]:
 def _directory_names(aof: AOF, place: Path) -> frozenset[str]:
     """The file names in the directory of a multi-part AOF.
 
-    Raises RefusedEdit if a file in it does not belong to the AOF.
+    Raises RefusedEdit if a file in it does not belong to the AOF.  Receipts of edits of its files belong to it: they
+    stay with the old files, which they can restore.
     """
     if not place.is_dir():
         return frozenset()
     found = frozenset(os.listdir(place))
     ours = {part.name for part in (*aof.parts, *aof.history, *aof.unlisted)}
     ours |= {aof.manifest_path.name} if aof.manifest_path else set()
-    foreign_names = sorted(found - ours)
+    foreign_names = sorted(name for name in found - ours if _RECEIPT_NAME.sub("", name) not in ours)
     if foreign_names:
         shown = ", ".join(text.display_path(name) for name in foreign_names[:3]) + (
             ", ..." if len(foreign_names) > 3 else ""

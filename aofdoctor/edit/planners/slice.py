@@ -2,7 +2,8 @@
 
 - Each command keeps its database; of consecutive SELECTs only the last is kept.
 - A transaction with a selected command is kept whole.
-- Commands that define scripts and functions are kept, and the EVAL that a selected EVALSHA needs.
+- Commands that define scripts and functions are kept, and the EVAL that a selected EVALSHA needs; a transaction with
+  no selected command is dropped around them.
 - The selected keys of an RDB at the head are kept byte for byte, with its functions and databases.  Without any
   selected key or function the RDB is dropped.
 """
@@ -60,20 +61,25 @@ def plan_from_recipe(aof: AOF, recipe: dict[str, Any], open_progress: OpenProgre
 
 def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     """Plan to drop everything that is not selected; `survey` counts the commands and flushes of the same AOF."""
-    always_kept_ids = structure_ids() | command_table().ids_of(DEFINING_COMMANDS)
+    defining_ids = command_table().ids_of(DEFINING_COMMANDS)
+    always_kept_ids = structure_ids() | defining_ids
     by_hash = any(survey.counts[number] for number in evalsha_ids())
     scripts = ScriptDefinitions.for_selection(aof, selection) if by_hash else ScriptDefinitions()
 
     selected, mixed = False, MixedCommands(aof, selection)
+    unselected_definitions: set[int] = set()  # of the current batch
 
     def choose(part: int, batch: RecordBatch, tracker: ContextTracker, before: int) -> list[int]:
-        nonlocal selected
+        nonlocal selected, unselected_definitions
         matching = shifted_selection.matches(part, batch, tracker, before)
         keep = set(matching)
         mixed.add_selected(part, batch, tracker, before, matching)
         selected = selected or bool(keep)
+        unselected_definitions = {i for i in range(batch.count) if batch.ids[i] in defining_ids} - keep
         if scripts.required_hashes:
-            keep |= scripts.in_batch(batch)
+            scripts_defined = scripts.in_batch(batch)
+            unselected_definitions |= scripts_defined - keep
+            keep |= scripts_defined
         dropped = [i for i in range(batch.count)
                    if i not in keep and batch.ids[i] != ANNOTATION and batch.ids[i] not in always_kept_ids]  # fmt: skip
         return sorted([*dropped, *_redundant_selects(batch, tracker, set(dropped))])
@@ -84,7 +90,11 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     def iter_all_drops() -> Iterator[Drop]:
         scripts.restart()
         pending = dict(bases)
-        for drop in merge_adjacent(iter_drops(spliced_aof, choose, NOT_SELECTED_REASON, whole_transactions=True)):
+        drops = iter_drops(
+            spliced_aof, choose, NOT_SELECTED_REASON, whole_transactions=True,
+            is_passive=lambda _, i: i in unselected_definitions,
+        )  # fmt: skip
+        for drop in merge_adjacent(drops):
             yield from _drops_of_bases(pending, drop.part)
             yield drop
         yield from _drops_of_bases(pending, len(aof.parts))
@@ -94,14 +104,16 @@ def plan_slice(aof: AOF, survey: FlushSurvey, selection: Selection) -> Plan:
     mixed.add_to_plan(plan, keeps=not selection.invert)
     if not selected and not any(base.keys for base in bases.values()):
         raise InvalidSelection("nothing is selected: no command, and no key of an RDB")
-    if scripts.undefined_count and not any(
-        survey.counts[number] for number in command_table().ids_of(frozenset({"script"}))
-    ):
-        plan.notes.append(
-            f"{text.format_count(scripts.undefined_count, 'script')} that an EVALSHA runs stand nowhere: "
-            "those will fail"
-        )
+    plan.notes += _undefined_script_notes(scripts, survey)
     return plan
+
+
+def _undefined_script_notes(scripts: ScriptDefinitions, survey: FlushSurvey) -> list[str]:
+    loads_scripts = any(survey.counts[number] for number in command_table().ids_of(frozenset({"script"})))
+    if not scripts.undefined_count or loads_scripts:
+        return []
+    count = text.format_count(scripts.undefined_count, "script")
+    return [f"{count} that an EVALSHA runs stand nowhere: those will fail"]
 
 
 def _splice_bases(aof: AOF, bases: "dict[int, _RdbBase]", selection: Selection) -> tuple[AOF, Selection]:

@@ -25,11 +25,14 @@ class Border(NamedTuple):
     """The offset in an AOF file where the writes of a restarted server begin, after a transaction without its EXEC.
 
     `evidence` describes in words the record that shows it; `is_guess` is True if that record is no proof.
+    `is_own_select`: that record is the SELECT right after the MULTI, which the first write of a run has as well if it
+    is a transaction.
     """
 
     offset: int
     evidence: str
     is_guess: bool = False
+    is_own_select: bool = False
 
 
 class BorderScan:
@@ -82,7 +85,8 @@ class BorderScan:
         is_redundant = 0 <= self.db == database and (self.is_selected or not is_own)
         self.db = database if database >= 0 else self.db
         if is_redundant:
-            return self._at_select(span, "a SELECT of the database that is selected already")
+            border = self._at_select(span, "a SELECT of the database that is selected already")
+            return border._replace(is_own_select=is_own)
         if self.annotations.end == span.start:
             return self._at_select(span, "a SELECT after a time annotation")
         if not is_own and self.other_database is None:

@@ -79,16 +79,19 @@ class RestartBorders:
             self._begin(batch, index, start)
             self.commands_before = state[ContextField.GOOD_COMMANDS]
 
-    def torn_at(self, end: int) -> TornTransaction | None:
-        """Return the transaction that is open at the offset `end` and was torn by a restart, or None.
+    def torn_at(self, end: int, damage_end: int | None = None) -> TornTransaction | None:
+        """Return the transaction that is open at `end`, where damage or the end of the part proves it torn.
 
-        At `end`, damage begins or the file ends, which proves that the EXEC is missing.
+        `damage_end` is the end of the damage.  If an EXEC follows it, the damage and no restart tore a transaction that
+        only its own SELECT makes suspicious: it was the first write of a run.
         """
         number = self.tracker.state[ContextField.TX]
         if number <= 0 or number != self.number or isinstance(self.source, PipeSource):
             return None
         border = self.scan.run(self._records(None, self.scan_start, end), end, before_multi=False)
         self.number = 0
+        if border and border.is_own_select and damage_end is not None and self._is_exec_next(damage_end):
+            return None
         return self._torn(border) if border else None
 
     @property
@@ -161,6 +164,14 @@ class RestartBorders:
                     return True
         return False
 
+    def _is_exec_next(self, start: int) -> bool:
+        """Whether an EXEC comes before any MULTI after an offset."""
+        for later, first, stop in self._records(None, start, 1 << 62):
+            for k in range(first, stop):
+                if later.ids[k] in (self.multi, self.exec):
+                    return later.ids[k] == self.exec
+        return False
+
     def _records(self, batch: RecordBatch | None, start: int, end: int) -> Iterator[tuple[RecordBatch, int, int]]:
         """Yield (batch, first index, index after the last) for the records between two offsets of the file.
 
@@ -195,7 +206,7 @@ def torn_transactions(source: Source, start: int = 0) -> Iterator[TornTransactio
             borders.begin_batch()
             yield from borders.torn_in_batch(tile, tracker.track(tile))
         elif isinstance(tile, Damage):
-            if torn := borders.torn_at(tile.span.start):
+            if torn := borders.torn_at(tile.span.start, tile.span.end):
                 yield torn
             tracker.mark_unknown()
         else:

@@ -14,6 +14,8 @@ _KNOWN_TYPES = (
     "vectorset", "ReJSON-RL", "TSDB-TYPE", "MBbloom--", "MBbloomCF", "CMSk-TYPE", "TopK-TYPE", "TDIS-TYPE",
     "ft_index0", "ft_invidx", "graphdata", "graphmeta",
 )  # fmt: skip
+_NAME_BITS = 54  # of a module type's name: nine characters of six bits
+_RESEMBLING_BITS = 18  # the first or last three characters
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -69,6 +71,18 @@ _KNOWN_BITS = frozenset(map(_type_bits, _KNOWN_TYPES))
 def is_known_module(type_id: int) -> bool:
     """Return whether a module type id, of any encoding version, is that of a known module."""
     return type_id >> 10 in _KNOWN_BITS
+
+
+def resembles_known_module(type_id: int) -> bool:
+    """Return whether a module type id begins or ends like that of a known module, and is that of another.
+
+    In a damaged RDB it is probably the id of the known module, of which some bytes were overwritten.
+    """
+    bits = type_id >> 10
+    changes = [bits ^ known for known in _KNOWN_BITS]
+    return 0 not in changes and any(
+        change >> _NAME_BITS - _RESEMBLING_BITS == 0 or change & (1 << _RESEMBLING_BITS) - 1 == 0 for change in changes
+    )
 
 
 def module_type_defect(name: str) -> str:

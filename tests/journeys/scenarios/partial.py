@@ -9,7 +9,7 @@ from tests.journeys.state import Keys, fill
 from tests.journeys.world import World
 
 
-def _start_anew(world: World) -> None:
+def _start_again(world: World) -> None:
     """Put the files aside, and start an empty server that already has taken one write."""
     shutil.move(world.data, world.root / "evidence")
     world.data.mkdir()
@@ -22,7 +22,7 @@ def a_slice_into_a_running_server(world: World, person: Person) -> Keys:
     """Somebody needs the keys of one namespace back, in a server that goes on."""
     before = filled(world)
     world.shut_down()
-    _start_anew(world)
+    _start_again(world)
     person.follow(person.run("aofdoctor slice evidence --key 'user:*' -o part"))
     wanted = {place: value for place, value in before.items() if place[1].startswith(b"user:")}
     return with_string(wanted, b"other")
@@ -33,7 +33,7 @@ def a_slice_of_the_base_into_a_running_server(world: World, person: Person) -> K
     """The wanted keys are in an RDB, which redis-cli cannot send."""
     before = filled(world)
     world.shut_down()
-    _start_anew(world)
+    _start_again(world)
     person.follow(person.run("aofdoctor slice evidence --key 'old:*' --db 3 -o part"))
     wanted = {place: value for place, value in before.items() if place[0] == 3 and place[1].startswith(b"old:")}
     return with_string(wanted, b"other")
