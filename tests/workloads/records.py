@@ -108,8 +108,8 @@ def _iter_records(data: bytes, at: int) -> Iterator[Record]:
     while at < len(data):
         start, words = at, list[bytes]()
         if data[at : at + 1] == b"#":
-            at = data.find(b"\r\n", at) + 2
-            if at < 2:
+            at = data.find(b"\n", at) + 1  # A server needs no CR there.
+            if not at:
                 raise NotWhole(start)
             yield Record(start, data[start:at], words)
             continue
