@@ -22,10 +22,12 @@ def scratch_folder() -> Iterator[Path]:
     """A new private folder, which is removed at the end; folders of dead processes are removed first."""
     remove_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    lock = os.open(folder / _LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    lock = os.open(folder / "new", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        with suppress(OSError):  # A file system without locks: the folder is then never taken for an abandoned one.
+        # The lock has its name only once it is held: another process must not take the new folder for an abandoned one.
+        with suppress(OSError):  # A file system without locks: the folder then never has a lock file.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(folder / "new", folder / _LOCK_NAME)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
