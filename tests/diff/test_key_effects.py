@@ -65,6 +65,7 @@ T = "1905828042000"
         (["SET k 1", f"GETEX k PXAT {T}", "SET k 2 KEEPTTL"], ["SET k 1", "SET k 2 KEEPTTL"]),
         (["SET k 1", f"PEXPIREAT k {T} GT", "SET k 2 KEEPTTL"], ["SET k 1", f"PEXPIREAT k {T} LT", "SET k 2 KEEPTTL"]),
         (["PFADD k a b", "PFCOUNT k"], ["PFADD k a b"]),
+        (["PFADD k a", f"PEXPIREAT k {T}", "GETEX k PXAT 1"], ["PFADD k a", "GETEX k PXAT 1", f"PEXPIREAT k {T}"]),
         ([f"RESTORE k {T} x ABSTTL", "PERSIST k"], [f"RESTORE k {T} x ABSTTL"]),
         (["SET a 1", "SET b 2", "COPY a b"], ["SET a 1", "SET b 1"]),
         (["SET k 1", "SET k 2 EX x"], ["SET k 2 EX x"]),

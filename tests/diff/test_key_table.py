@@ -146,13 +146,17 @@ def state_after(op: KeyOp, digest: int, expire: int, made: int, before: int) -> 
     if op == KeyOp.SET:
         return even(digest), expire
     if op == KeyOp.SET_KEEP_EXPIRY:
-        return even(digest), mix_digest(made, before) if doubt and before else before
+        return even(digest), mix_digest(mix_digest(made, 2), before) if doubt and before else before
     if op == KeyOp.SUM:
         return even((made - doubt + even(digest)) % (1 << 64)), before
     if op == KeyOp.SET_IF_ABSENT:
         return mixed if made else even(digest), before
     if op == KeyOp.EXPIRE:
-        return (made, mix_digest(made, expire) if doubt and expire else expire) if made else (mixed + 1, before)
+        return (
+            (made, mix_digest(mix_digest(made, 1), expire) if doubt and expire else expire)
+            if made
+            else (mixed + 1, before)
+        )
     if op == KeyOp.REMOVE:
         return mixed + 1, mix_digest(mixed, before) if before else 0
     if op == KeyOp.ANY:

@@ -165,7 +165,7 @@ def test_in_place_without_a_suitable_server_warns(tmp_path: Path) -> None:
     folder = make_small_set(tmp_path, {"base": SET, "incr": SET + FLUSH})
     (folder / "a.aof.manifest").unlink()
     out = aofdoctor("strip", folder, "--in-place", "-y").out
-    assert "do not start a server" in out and "then start the server" not in out
+    assert "Do not start a server" in out and "then start the server" not in out
 
 
 def test_a_file_that_is_listed_twice_is_edited_once(tmp_path: Path) -> None:

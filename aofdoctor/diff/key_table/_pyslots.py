@@ -127,9 +127,9 @@ def _new_expiry(op: int, digest: int, given: int, content: int, before: int) -> 
     if op in (KeyOp.DELETE, KeyOp.SET):
         return given
     if op == KeyOp.EXPIRE and content:
-        return mix_digest(content, given) if given and content & 1 else given
+        return mix_digest(mix_digest(content, 1), given) if given and content & 1 else given
     if op == KeyOp.SET_KEEP_EXPIRY and before and content & 1:
-        return mix_digest(content, before)
+        return mix_digest(mix_digest(content, 2), before)
     if op == KeyOp.ANY or (op == KeyOp.REMOVE and before):
         return mix_digest(mix_digest(digest, content), before)
     return before

@@ -99,12 +99,12 @@ def key_events(key: bytes, effect: int, args: ArgumentSource, argc: int, base: b
         found = _SINGLE_KEY[effect](key, args, argc, base) if effect in _SINGLE_KEY else None
         yield (
             name_digest(key, next(rest)),
-            *(found or (command_digest(key, args()), 0, _OTHER_OPS.get(effect, KeyOp.ANY))),
+            *(found or (command_digest(key, args()), 0, OTHER_OPS.get(effect, KeyOp.ANY))),
         )
 
 
 # How a command changes a key if only the digest of the whole command is known.
-_OTHER_OPS: dict[int, KeyOp] = {
+OTHER_OPS: dict[int, KeyOp] = {
     CommandEffect.MIX: KeyOp.MIX,
     CommandEffect.UPDATE: KeyOp.UPDATE,
     CommandEffect.HSET: KeyOp.UPDATE,

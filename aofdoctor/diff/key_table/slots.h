@@ -90,8 +90,8 @@ static inline uint64_t slots_mix_digest(uint64_t digest, uint64_t content) {
 static inline uint64_t slots_new_expiry(int op, uint64_t digest, uint64_t given, uint64_t content, uint64_t before) {
     switch (op) {
         case SLOTS_OP_DELETE: case SLOTS_OP_SET: return given;
-        case SLOTS_OP_EXPIRE: return !content ? before : given && content & 1 ? slots_mix_digest(content, given) : given;
-        case SLOTS_OP_SET_KEEP_EXPIRY: return before && content & 1 ? slots_mix_digest(content, before) : before;
+        case SLOTS_OP_EXPIRE: return !content ? before : given && content & 1 ? slots_mix_digest(slots_mix_digest(content, 1), given) : given;
+        case SLOTS_OP_SET_KEEP_EXPIRY: return before && content & 1 ? slots_mix_digest(slots_mix_digest(content, 2), before) : before;
         case SLOTS_OP_REMOVE: return before ? slots_mix_digest(slots_mix_digest(digest, content), before) : 0;
         case SLOTS_OP_ANY: return slots_mix_digest(slots_mix_digest(digest, content), before);
         default: return before;

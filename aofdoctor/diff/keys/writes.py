@@ -19,6 +19,7 @@ from aofdoctor.aof.constants import ANNOTATION
 from aofdoctor.aof.records import Arg, RecordBatch
 from aofdoctor.diff.key_table.constants import mix_digest
 from aofdoctor.diff.key_table.effects import (
+    OTHER_OPS,
     CommandEffect,
     DigestTag,
     KeyEvent,
@@ -171,13 +172,20 @@ def _apply_generic(writes: KeyWrites, write: WriteCommand) -> None:
     digest = writes.keyless_digest(write, [at for at, _, _ in uses])
     op = KeyOp.ANY if _can_set_expiry(write) else KeyOp.REMOVE
     if len(uses) == 1:
-        writes.put(write, uses[0][0], uses[0][2], digest, 0, op)
+        writes.put(write, uses[0][0], uses[0][2], digest, 0, _op_of_single_key(write))
         return
     for _, _, name in uses:
         digest = mix_digest(digest, writes.content_of(write, name))
     for at, access, name in uses:
         if access != "RO":
             writes.put(write, at, name, mix_digest(at, digest), 0, op)
+
+
+def _op_of_single_key(write: WriteCommand) -> KeyOp:
+    """Return the KeyOp of a command with one key that is not its first argument, or that is too large to be scanned."""
+    known = command_table().get(write.batch.ids[write.i])
+    effects = (effect for names, effect in SINGLE_KEY_EFFECTS if known and known.name in names)
+    return OTHER_OPS.get(next(effects, CommandEffect.ANY), KeyOp.ANY)
 
 
 def _can_set_expiry(write: WriteCommand) -> bool:
