@@ -222,7 +222,7 @@ class _StatsCollector:
             if isinstance(tile, RecordBatch):
                 self._add_batch(part_index, part.name, tile, commands_before)
             elif isinstance(tile, Damage):
-                self._add_torn_transaction(self.borders.torn_at(tile.span.start))
+                self._add_torn_transaction(self.borders.torn_at(tile.span.start, tile.span.end))
                 if not is_in_flight(source, tile):
                     self._add_damage(tile.span.size)
                 self.suspicious_events.add_damage()

@@ -11,6 +11,7 @@ from aofdoctor.check.examine import examine
 from aofdoctor.cli.options import open_path
 from aofdoctor.edit.edit import write_edit
 from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.errors import NothingReadable
 from aofdoctor.rdb.items import ItemReader, KeyItem
 from aofdoctor.rdb.preamble import is_rdb, walk_rdb
 from aofdoctor.source import BytesSource, FileSource
@@ -66,7 +67,11 @@ def test_the_undamaged_keys_are_kept_and_load() -> None:
             continue
         expected = keys_of(before)
         with TemporaryDirectory() as folder, open_path(case.path) as aof:
-            plan, report = plan_salvage(aof, examine)
+            try:
+                plan, report = plan_salvage(aof, examine)
+            except NothingReadable:
+                assert case.damage == "trunc-in-preamble-header", case.id
+                continue
             assert any(part.preamble and not part.preamble.is_intact for part in report.parts)
             out = Path(folder) / "out"
             write_edit(plan, out)

@@ -31,6 +31,8 @@ OTHER_VALUES = {
 }
 # The measurement ignores expiries, because each server of a pair counts a relative expiry from its own clock.
 OTHER_EXPIRY = {(0, b"s:ex"), (0, b"s:ex2"), (0, b"s:nx"), (0, b"s:pex"), (0, b"s:px")}
+# GETSET fails at a key that is no string, so its effect on an existing key is not certain; the other server logs a SET.
+UNCERTAIN = {(0, b"s:3")}
 # The effect of these commands is compared by value, so a rewrite of the key counts as equal.
 COMPARED_BY_VALUE = {"SET", "SETNX", "MSET", "SADD", "RPUSH", "DEL", "UNLINK", "RENAME", "PERSIST"}
 # A hash with a field that expires at another time: the measurement ignores field expiries.
@@ -212,7 +214,9 @@ def test_every_pair_gets_its_key_lists() -> None:
             assert len(got) * 3 < result.lines[0]["same"], case
             judged["rewritten"] += 1
             continue
-        allowed = FIELD_EXPIRY if case.startswith("valkey-9.1") else OTHER_EXPIRY if "across" in case else set()
+        allowed = (
+            FIELD_EXPIRY if case.startswith("valkey-9.1") else OTHER_EXPIRY | UNCERTAIN if "across" in case else set()
+        )
         assert set(expected) - set(got) == OTHER_VALUES.get(case, set()), case
         assert {key: kind for key, kind in got.items() if key in expected or key not in allowed} == {
             key: kind for key, kind in expected.items() if key in got

@@ -15,6 +15,7 @@ from aofdoctor.edit.drops import remaining_spans
 from aofdoctor.edit.salvage.part_walk import TORN_TRANSACTION_REASON
 from aofdoctor.edit.salvage.rdb_splice import MAGIC_REASON, NEW_END_REASON
 from aofdoctor.edit.salvage.salvage import plan_salvage
+from aofdoctor.errors import NothingReadable
 from aofdoctor.server.command_table import command_table
 from aofdoctor.server.sandbox import Sandbox, ServerBinary
 from aofdoctor.source import BytesSource, FileSource, Source, pread
@@ -81,7 +82,11 @@ def salvage_case(case: Case) -> SalvageResult | None:
         return None
     name = Path(case.truth["damaged_file"]).name
     with open_path(case.path) as aof:
-        plan, _ = plan_salvage(aof, examine, drop_unknown=True)
+        try:
+            plan, _ = plan_salvage(aof, examine, drop_unknown=True)
+        except NothingReadable:  # Every byte is damage, and no copy is written.
+            intact = case.truth.get("commands_intact_total", 0)
+            return SalvageResult(case.id, case.damage, intact, 0, 0, 0, False, False, False)
         index = next(i for i, part in enumerate(aof.parts) if part.name == name)
         drops = [drop for drop in plan.drops() if drop.part == index]
         content = plan.aof.parts[index].source

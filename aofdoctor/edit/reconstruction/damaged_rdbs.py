@@ -4,6 +4,8 @@ The rules are those for a damaged base: a key is kept if a server loads it (chec
 for one only if an AUX field or a readable key follows its magic.
 """
 
+import re
+
 from aofdoctor.aof.records import Preamble
 from aofdoctor.aof.recovery.embedded_rdb import LEADING_MAX, SourceSlice
 from aofdoctor.check.rdb_examination import RdbExaminer, first_pass
@@ -16,6 +18,7 @@ from aofdoctor.rdb.walk.window import WalkWindow
 from aofdoctor.source import BytesSource, Source, pread
 from aofdoctor.span import Span
 
+_BEGINS_COMMAND = re.compile(rb"\*\d{1,7}\r\n\$\d")
 _TRIES_MAX = 8  # magics in front of which bytes may be left out
 _ITEMS = 2
 
@@ -31,6 +34,8 @@ def find_leading_damaged_rdb(source: Source) -> int | None:
         if not found:
             return None
         at = min(found)
+        if _BEGINS_COMMAND.search(head, 0, at):  # The magic is in a value of a command.
+            return None
         if at and begins_rdb(source, at):
             return at
     return None
