@@ -9,7 +9,7 @@ from typing import Any
 from aofdoctor.errors import SandboxError
 from aofdoctor.resp import encode_command
 from aofdoctor.server.sandbox import ServerBinary
-from tests.conftest import aofdoctor
+from tests.conftest import Result, aofdoctor
 from tests.workloads.edits import Step, Subject
 from tests.workloads.records import Log, read_log
 from tests.workloads.states import State, differences, load_bytes, load_path
@@ -39,11 +39,13 @@ class Caller:
         if way == "plan":
             plan = self.folder / f"plan{self.count}.json"
             result = aofdoctor(verb, path, *options, "--plan", plan)
-            if result.status == 0:
+            if result.status == 0 and plan.exists():
                 result = aofdoctor("apply", plan, "-o", output, "--json")
         else:
             result = aofdoctor(verb, path, *options, "-o", output, "--json")
         self.error = result.err
+        if _has_nothing_to_do(result):
+            return None
         if (result.status == 0) != output.exists():
             state = "exists" if output.exists() else "is missing"
             raise Wrong(f"status {result.status}, but the result {state}: {result.err}")
@@ -57,7 +59,7 @@ class Caller:
         before = _contents(path)
         result = aofdoctor(verb, path, *options, "--in-place", "-y", "--json")
         self.error = result.err
-        if result.status:
+        if result.status or _has_nothing_to_do(result):
             if _contents(path) != before:
                 raise Wrong(f"status {result.status}, and the files changed: {result.err}")
             return None
@@ -66,6 +68,13 @@ class Caller:
         if undone.status or _contents(path) != before:
             raise Wrong(f"undo does not restore the files: {undone.out} {undone.err}")
         return output
+
+
+def _has_nothing_to_do(result: Result) -> bool:
+    """Whether an edit would change nothing: then it writes nothing, and its status is 0."""
+    if result.status or not result.stdout.startswith(b"{"):
+        return result.status == 0
+    return json.loads(result.stdout)["output"] is None
 
 
 def _contents(path: Path) -> dict[str, bytes]:
